@@ -97,16 +97,6 @@ void check_str(const char *file, int line, const char *tried,
         fail_case(file, line, tried, wanted, "%s", got ? got : "NULL");
 }
 
-/* splitmix64 (Steele, Lea, Flood, OOPSLA 2014). */
-uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 static double seconds(clockid_t clock)
 {
     struct timespec t;
@@ -309,16 +299,6 @@ static void read_secret(void)
     now.seed = now.secret ? now.secret % 1000003 : 1;
 }
 
-/* The word that only a run of this case can know. */
-static uint64_t answer(const char *name)
-{
-    uint64_t state = now.secret;
-
-    for (; *name; name++)
-        state = next_random(&state) ^ (unsigned char)*name;
-    return next_random(&state);
-}
-
 int driver_main(int argc, char **argv, const struct test_case *cases)
 {
     if (argc == 2 && strcmp(argv[1], "--list") == 0)
@@ -344,6 +324,6 @@ int driver_main(int argc, char **argv, const struct test_case *cases)
     c->fn(&run);
     leave_if_not_written();
     printf("\npass %s %016llx\n", c->name,
-           (unsigned long long)answer(c->name));
+           (unsigned long long)case_answer(now.secret, c->name));
     return fflush(stdout) == 0 ? 0 : FAILED;
 }

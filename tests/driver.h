@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/answer.h" /* next_random */
+
 /* What a case is told. */
 struct run {
     size_t size;        /* --size, else the case's own */
@@ -62,9 +64,6 @@ void check_true(const char *file, int line, const char *tried,
                 const char *cond_text, bool holds);
 void check_str(const char *file, int line, const char *tried,
                const char *got, const char *wanted);
-
-/* A small random generator for inputs; each stream has a state of its own. */
-uint64_t next_random(uint64_t *state);
 
 /* Polls fn(arg) until it is true; false once the patience has run out. */
 bool wait_until(bool (*fn)(void *), void *arg);

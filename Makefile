@@ -1,0 +1,257 @@
+# Parallelism Lab. `make help` lists what there is.
+#
+# One file, not recursive. From "Objects and programs" on it is the map of the
+# lab: which objects make which program, in the order of the stages.
+
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: FORCE
+
+# One short line a command; VERBOSE=1 shows them whole.
+ifeq ($(VERBOSE),)
+say = @printf '  %-7s %s\n' $(1) $(2);
+endif
+
+# What `grading/setup.sh --user` unpacked below the home directory, if it did.
+DATA_HOME := $(if $(XDG_DATA_HOME),$(XDG_DATA_HOME),$(HOME)/.local/share)
+-include $(DATA_HOME)/parallelism-lab/env.mk
+
+VERSION := 0.1.0
+
+# ---- What can be chosen ---------------------------------------------------
+
+VARIANTS := rel dbg asan tsan
+POOLS    := shared naive serial
+V        ?= rel
+POOL     ?= shared
+
+choice = $(if $(filter 1,$(words $($(1))))$(filter-out $($(1)),$(2)),\
+	$(if $(filter $($(1)),$(2)),,$(error $(1)=$($(1)): choose one of: $(2))))
+$(call choice,V,$(VARIANTS))
+$(call choice,POOL,$(POOLS))
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PKG_CONFIG ?= pkg-config
+
+# ---- Flags -----------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wwrite-strings -Wconversion -Wno-sign-conversion
+# Warnings stop the reference's build; a submission's cost points instead.
+STUDENT := $(wildcard grading/yours.txt)
+WERROR  ?= $(if $(STUDENT),,-Werror)
+
+BASE := -std=c11 -D_GNU_SOURCE -pthread -I. -g -gdwarf-4 \
+	-fno-omit-frame-pointer -fdebug-prefix-map=$(CURDIR)/=
+OPT_rel  := -O2 -DNVALGRIND
+OPT_dbg  := -Og
+OPT_asan := -Og -DNVALGRIND -fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined
+OPT_tsan := -Og -DNVALGRIND -fsanitize=thread
+
+ALL_CFLAGS = $(BASE) $(OPT_$(V)) $(WARN) $(WERROR) $(CFLAGS)
+ALL_LDFLAGS = -pthread $(filter -fsanitize=%,$(OPT_$(V))) $(LDFLAGS)
+
+B := build/$(V)
+
+# ---- Objects and programs --------------------------------------------------
+
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+
+# common: knows nothing of what follows.
+COMMON := $(call obj,$(wildcard common/*.c))
+
+# Files of the student's own go into every program of their stage.
+MINE1 := $(call obj,$(sort $(wildcard stage1-pool/my_*.c)))
+
+# Stage 1: three pools, one header.
+CHANNEL     := $(B)/stage1-pool/channel.o
+POOL_EXTRA  := $(B)/stage1-pool/pool_options.o $(MINE1)
+POOL_shared := $(B)/stage1-pool/pool.o $(CHANNEL) $(POOL_EXTRA)
+POOL_naive  := $(B)/stage1-pool/pool_naive.o $(POOL_EXTRA)
+POOL_serial := $(B)/stage1-pool/pool_serial.o $(POOL_EXTRA)
+
+# The library: what a C program needs, with the pool chosen by POOL.
+LIBRARY := $(COMMON) $(POOL_$(POOL)) $(filter-out $(POOL_$(POOL)),$(CHANNEL))
+
+# Tests: a driver, a module's cases, the module.
+DRIVER := $(B)/tests/driver.o
+TESTS1 := $(addprefix $(B)/tests/,channel_test \
+	$(addprefix pool_test-,$(POOLS)))
+BENCH1 := $(addprefix $(B)/tests/pool_bench-,shared glib)
+TESTS  := $(B)/tests/common_test $(TESTS1)
+
+$(B)/tests/common_test: $(B)/tests/common_test.o $(DRIVER) $(COMMON)
+$(B)/tests/channel_test: $(B)/tests/channel_test.o $(DRIVER) $(CHANNEL) \
+	$(MINE1) $(COMMON)
+
+# The same cases once for each pool; and, with REF, once with the module of an
+# earlier task from there, so that a mistake in it costs its own points only.
+define pool_test
+$(B)/tests/pool_test-$(1): $(B)/tests/pool_test-$(1).o \
+	$(B)/tests/pool_hard_test-$(1).o $(DRIVER) $(POOL_$(1)) $(COMMON)
+$(B)/tests/pool_test-$(1): EXTRA := -Wl,--wrap=pthread_create
+$(B)/tests/%-$(1).o: tests/%.c Makefile
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DPOOL_NAME='"$(1)"' -MMD -MP -c -o $$@ $$<
+endef
+$(foreach p,$(POOLS),$(eval $(call pool_test,$(p))))
+
+$(B)/tests/pool_test-shared.ref: $(subst $(CHANNEL),$(REF)/$(CHANNEL),\
+	$(B)/tests/pool_test-shared.o $(B)/tests/pool_hard_test-shared.o \
+	$(DRIVER) $(POOL_shared) $(COMMON))
+$(B)/tests/pool_test-shared.ref: EXTRA := -Wl,--wrap=pthread_create
+REFTESTS1 := $(if $(REF),$(B)/tests/pool_test-shared.ref)
+
+$(B)/tests/pool_bench-shared: $(B)/tests/pool_bench-shared.o $(POOL_shared) \
+	$(COMMON)
+$(B)/tests/pool_bench-glib: $(B)/tests/pool_bench_glib.o $(COMMON)
+$(B)/tests/pool_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
+$(B)/tests/pool_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
+
+# The grader's own programs, always built the same way.
+TOOLS := build/tools/runner build/tools/canary build/tools/canary-tsan \
+	build/tools/explore build/tools/libexplore.so
+
+# ---- Rules -----------------------------------------------------------------
+
+all: $(B)/libkvs.a $(B)/libkvs.pc stage1 ## build everything (V=rel|dbg|asan|tsan, POOL=)
+
+stage1: $(TESTS1) ## build stage 1 (the same for stage2 .. stage5)
+
+tests: $(TESTS)
+graded1: $(TESTS1) $(REFTESTS1)
+bench1: $(BENCH1)
+tools: $(TOOLS)
+stage2 stage3 stage4 stage5:
+	@echo "$@: nothing to build yet"
+
+# With objects from an earlier part instead of its source (PRIOR=objects).
+$(B)/%.o: prior/$(V)/%.o
+	@mkdir -p $(@D)
+	cp $< $@
+
+$(B)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -MMD -MP -c -o $@ $<
+
+$(TESTS) $(REFTESTS1) $(BENCH1):
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) $(EXTRA)
+
+# Rebuilt when another POOL is asked for.
+$(B)/pool-is: FORCE
+	@mkdir -p $(@D)
+	@echo $(POOL) | cmp -s - $@ || echo $(POOL) >$@
+
+$(B)/libkvs.a: $(LIBRARY) $(B)/pool-is
+	@rm -f $@
+	$(call say,AR,$@)ar rcs $@ $(filter %.o,$^)
+
+$(B)/libkvs.pc: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' 'Name: kvs' 'Version: $(VERSION)' \
+	 'Description: thread pools, concurrent tables and a key/value store' \
+	 'Cflags: -I$(CURDIR)' 'Libs: $(CURDIR)/$(B)/libkvs.a' \
+	 'Libs.private: -pthread $(filter -fsanitize=%,$(OPT_$(V)))' >$@
+
+TOOL_CFLAGS := $(filter-out -fdebug-prefix-map=%,$(BASE)) -O2 $(WARN)
+EXPLORE_LIB := $(filter-out %main.c %shrink.c %columns.c,\
+	$(wildcard grading/explore/*.c))
+EXPLORE_BIN := $(wildcard $(addprefix grading/explore/,\
+	main.c shrink.c columns.c))
+
+build/tools/runner: grading/runner.c tests/answer.h Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $<
+build/tools/canary: grading/canary.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $<
+build/tools/canary-tsan: grading/canary.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -fsanitize=thread -o $@ $<
+build/tools/libexplore.so: $(EXPLORE_LIB) $(wildcard grading/explore/*.h) Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -fPIC -shared -o $@ $(EXPLORE_LIB) -ldl
+build/tools/explore: $(EXPLORE_BIN) $(wildcard grading/explore/*.h) Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $(EXPLORE_BIN)
+
+-include $(wildcard $(B)/*/*.d)
+
+# ---- The student's loop ----------------------------------------------------
+
+STAGES := 1
+CASE ?=
+TOOL ?= bare
+SEED ?=
+TASK ?=
+STAGE ?=
+
+test1: ## stage 1's cases, bare and quick (test2A .. test5 later)
+	@grading/grade.sh --quick --stage 1
+
+next: ## what to do now: the first task that is not done
+	@grading/next.sh
+
+one: ## one case: CASE=channel/order [TOOL=bare|memcheck|helgrind|tsan|explore]
+	@grading/one.sh '$(CASE)' '$(TOOL)'
+
+hint: ## a hint for TASK=1.3; one more each time
+	@grading/hint.sh '$(TASK)'
+
+watch: ## run test1 again whenever a file of STAGE=1 changes
+	@grading/watch.sh '$(if $(STAGE),$(STAGE),1)'
+
+explore: ## schedules of STAGE=1's cases, 200 seeds each (or CASE=)
+	@grading/explore.sh '$(STAGE)' '$(CASE)'
+
+replay: ## one schedule, shrunk and drawn: CASE=channel/small_crowd SEED=17
+	@grading/one.sh '$(CASE)' explore '$(SEED)'
+
+grade: ## build, test, leak- and race-check, time, score [STAGE=1] [LIGHT=1]
+	@grading/grade.sh $(if $(STAGE),--stage $(STAGE)) $(if $(LIGHT),--light) \
+	 $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(if $(REF),--ref '$(REF)')
+
+test: ## all tests
+	@grading/test.sh
+
+doctor: ## are the tools, limits and CPUs there that the lab needs?
+	@bash grading/doctor.sh
+
+ifneq ($(STUDENT),)
+update: ## take over a newer handout's given files: FROM=new-handout.tar.gz
+	@grading/update.sh '$(FROM)'
+else
+handout: ## the students' tree: OUT=dir [FROM=1|2A|..] [PRIOR=objects]
+	@grading/handout.sh '$(OUT)' '$(if $(FROM),$(FROM),1)' '$(PRIOR)'
+
+mutants: ## prove the grader: every planted bug must be caught [ONLY=name]
+	@grading/mutants.sh $(ONLY)
+
+install: all ## PREFIX=/usr/local DESTDIR=
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	install -m 644 $(B)/libkvs.a $(DESTDIR)$(PREFIX)/lib/
+	for d in common stage1-pool; do \
+	 install -d $(DESTDIR)$(PREFIX)/include/kvs/$$d && \
+	 install -m 644 $$d/*.h $(DESTDIR)$(PREFIX)/include/kvs/$$d/ || exit; done
+	sed -e 's|^Cflags:.*|Cflags: -I$(PREFIX)/include/kvs|' \
+	 -e 's|^Libs:.*|Libs: -L$(PREFIX)/lib -lkvs|' $(B)/libkvs.pc \
+	 >$(DESTDIR)$(PREFIX)/lib/pkgconfig/libkvs.pc
+PREFIX ?= /usr/local
+endif
+
+clean: ## remove build/
+	rm -rf build
+
+# In the student's tree only what a student types.
+HELP_ALL := $(if $(STUDENT),test1|next|one|hint|watch|explore|replay|grade|doctor|update,[a-z0-9]*)
+help: ## this list
+	@awk -F ':.*## ' '/^($(HELP_ALL)):.*## / \
+	 { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
+	next one hint watch explore replay grade test doctor update handout \
+	mutants install clean help

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# canaries.sh LOGDIR -- tries every tool on a program known to be right.
+# Prints the letters of the tools (see cases.tsv) that live here; the checks
+# of a tool whose canary dies are TOOL: neither won nor lost.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+logs=$1
+alive=b
+
+# try LETTER COMMAND...
+try() {
+    local letter=$1
+    shift
+    if timeout -k 1 60 "$@" >"$logs/canary-$letter.log" 2>&1; then
+        alive+=$letter
+    else
+        echo "the tool's canary died, see $logs/canary-$letter.log: $1" >&2
+    fi
+}
+
+try m valgrind --command-line-only=yes --error-exitcode=99 -q \
+    --leak-check=full build/tools/canary good
+try h valgrind --command-line-only=yes --error-exitcode=99 -q \
+    --tool=helgrind build/tools/canary good
+try t setarch -R build/tools/canary-tsan good
+try x build/tools/explore --seeds 3 -- build/tools/canary good
+echo "$alive"

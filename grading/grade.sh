@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# grade.sh -- build, test, leak- and race-check, time, score.
+#
+#     grading/grade.sh [--stage S] [--quick] [--light] [--no-speed]
+#                      [--submission DIR] [--ref DIR] [--out DIR]
+#
+# --quick       the cases bare, once: what `make test1` runs
+# --light       one run at a time, for small machines
+# --submission  grade the student's files of DIR in a pristine tree
+# --ref         build directory of a correct solution: a later task is then
+#               also run with its earlier modules, and the better counts
+#
+# Writes build/grade/ (see grading/README.md); exit 0 only on full marks.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+. grading/lib.sh
+
+stage='' quick='' light='' speed=yes submission='' ref='' out=build/grade
+while [ $# -gt 0 ]; do
+    case $1 in
+    --stage) stage=$2 && shift ;;
+    --quick) quick=yes ;;
+    --light) light=yes ;;
+    --no-speed) speed='' ;;
+    --submission) submission=$2 && shift ;;
+    --ref) ref=$2 && shift ;;
+    --out) out=$2 && shift ;;
+    *) die "grade.sh: unknown option $1" ;;
+    esac
+    shift
+done
+stages=$(awk -F '\t' '$1 == "stage" { print $2 }' grading/points.tsv)
+[ -z "$stage" ] || grep -qxF "$stage" <<<"$stages" ||
+    die "STAGE=$stage: choose one of: ${stages//$'\n'/ }"
+if [ -n "$submission" ]; then
+    exec grading/submission.sh "$submission" ${stage:+--stage "$stage"} \
+        ${light:+--light}
+fi
+
+rm -rf "$out"
+mkdir -p "$out/log" "$out/detail"
+log=$out/log
+jobs=$(if [ -n "$light" ]; then echo 1; else how_many_jobs; fi)
+write_own_list
+say() { [ -n "$quick" ] || printf '%s\n' "$*"; }
+
+# ---- given files -------------------------------------------------------------
+
+[ -f grading/given.sha256 ] && grading/given.sh restore
+
+# ---- build -------------------------------------------------------------------
+
+say "building"
+build_quietly "$out/build.log" tools V=rel
+[ -x build/tools/runner ] ||
+    { tail -n 20 "$out/build.log" && die "the grader itself does not build"; }
+variants=$([ -n "$quick" ] && echo dbg || echo dbg tsan)
+for v in $variants; do
+    for s in ${stage:-$stages}; do
+        build_quietly "$out/build.log" V="$v" "graded$s" ${ref:+REF="$ref"}
+    done
+done
+[ -z "$speed" ] || [ -n "$quick" ] ||
+    build_quietly "$out/build.log" V=rel bench1
+grep -aE '(warning|error):' "$out/build.log" | grep -aFf "$OWN" |
+    sort -u >"$out/warnings.txt"
+
+# ---- tools and limits --------------------------------------------------------
+
+FACTOR=1
+[ -n "$quick" ] || FACTOR=$(grading/calibrate.sh)
+alive=b
+if [ -z "$quick" ]; then
+    alive=$(grading/canaries.sh "$log")
+fi
+
+# ---- run ---------------------------------------------------------------------
+
+outcomes=$out/outcomes.tsv
+: >"$outcomes"
+
+# run_plan PLAN-VARIABLES...: plans, runs, adds to the outcomes.
+run_plan() {
+    plan logs="$log" stage="$stage" "$@" >"$out/plan"
+    build/tools/runner "$jobs" <"$out/plan" >"$out/last.tsv" || exit 1
+    cat "$out/last.tsv" >>"$outcomes"
+    cat "$out/plan" >>"$out/plans.tsv"
+}
+
+# Cases whose bare run passed, or that have none and whose parent's did.
+passed_bare() {
+    awk -F '\t' -v suffix="$1" '
+        function ok(c) { return (c ":bare" suffix) in good }
+        FNR == NR { if ($2 == "exit" && $3 == 0 && $4 == "yes") good[$1]
+                    else if ($2 == "slow" && $3 == 0 && $4 == "yes") good[$1]
+                    next }
+        /^#/ || NF < 8 { next }
+        index($4, "b") ? ok($1) : ($7 == "-" || ok($7)) { print $1 }
+    ' "$outcomes" grading/cases.tsv
+}
+
+say "running the cases bare"
+run_plan tools=b
+if [ -n "$ref" ]; then
+    # What failed with the student's own earlier module, with the reference's.
+    passed_bare '' >"$out/passed"
+    awk -F '\t' '!/^#/ && $3 == "pool_test-shared" { print $1 }' \
+        grading/cases.tsv | grep -vxFf "$out/passed" >"$out/again"
+    [ ! -s "$out/again" ] || run_plan tools=b suffix=.ref wanted="$out/again"
+fi
+if [ -z "$quick" ]; then
+    say "running them again, under memcheck, helgrind, ThreadSanitizer and" \
+        "the explorer"
+    # Bare twice more, unless it hung: once right is not yet right.
+    awk -F '\t' '/:bare\t/ && $2 != "blocked" && $2 != "busy" && $3 != 3 {
+        sub(/:.*/, "", $1); print $1 }' "$outcomes" | sort -u >"$out/repeat"
+    [ ! -s "$out/repeat" ] ||
+        run_plan tools=b first=2 runs=3 wanted="$out/repeat"
+    passed_bare '' >"$out/passed"
+    [ ! -s "$out/passed" ] ||
+        run_plan tools="${alive/b/}" wanted="$out/passed"
+    if [ -n "$ref" ]; then
+        passed_bare '+ref' | grep -xFf "$out/again" >"$out/passed.ref"
+        [ ! -s "$out/passed.ref" ] || run_plan tools="${alive/b/}" \
+            suffix=.ref wanted="$out/passed.ref"
+    fi
+    [ -z "$speed" ] || { say "measuring" && grading/speed.sh "$out" "$stage"; }
+fi
+
+# ---- explain, score, write ---------------------------------------------------
+
+# Every run that did not simply pass is explained; see explain.sh.
+awk -F '\t' -v OFS='\t' '
+    FNR == NR { log_[$1] = $5; next } { print $0, log_[$1] }
+' "$out/plans.tsv" "$outcomes" >"$out/runs.tsv"
+export PLANS=$out/plans.tsv
+while IFS=$'\t' read -r id how code word _ _ file; do
+    tool=${id#*:} && tool=${tool%%[~+]*}
+    if [ "$tool:$how:$code:$word" = "bare:exit:0:yes" ] ||
+        [ "$tool:$how:$code:$word" = "tsan:exit:0:yes" ]; then
+        printf '%s\tPASS\t\n' "$id"
+        continue
+    fi
+    detail=$out/detail/${id/\//.}.txt
+    grading/explain.sh "$tool" "$how" "$code" "$word" "$file" >"$detail"
+    printf '%s\t%s\n' "$id" "$(head -n 1 "$detail")"
+    sed -i 1d "$detail"
+    [ -s "$detail" ] || rm -f "$detail"
+done <"$out/runs.tsv" >"$out/verdicts.tsv"
+
+[ -f "$out/speed.tsv" ] || : >"$out/speed.tsv"
+awk -v stage="$stage" -v alive="$alive" -v quick="$quick" \
+    -v warnings="$(wc -l <"$out/warnings.txt")" -f grading/score.awk \
+    grading/points.tsv grading/cases.tsv "$out/verdicts.tsv" \
+    "$out/speed.tsv" >"$out/model.tsv"
+awk -v out="$out" -v quick="$quick" -f grading/write_text.awk \
+    "$out/model.tsv" >"$out/grade.txt"
+if [ -z "$quick" ]; then
+    grading/write_json.sh "$out" >"$out/results.json"
+    awk -v out="$out" -f grading/write_junit.awk "$out/model.tsv" \
+        >"$out/junit.xml"
+fi
+cat "$out/grade.txt"
+awk -F '\t' '$1 == "total" { exit !($3 >= $4) }' "$out/model.tsv"

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# hint.sh TASK -- one more hint of the task each time. They lie in hints.md of
+# the stage: a heading `## TASK`, then a paragraph a hint.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. grading/lib.sh
+task=${1-}
+[ -n "$(task_field "${task:-none}" 3)" ] ||
+    die "make hint TASK=1.3; the tasks are:" \
+        "$(awk -F '\t' '$1 == "task" { printf "%s ", $2 }' grading/points.tsv)"
+file=$(task_field "$task" 5)
+file=${file%%/*}/hints.md
+mkdir -p .hints
+seen=$(cat ".hints/$task" 2>/dev/null || echo 0)
+awk -v task="$task" -v seen="$seen" '
+    /^## / { mine = $2 == task; next }
+    !mine { next }
+    /^$/ { text = 0; next }
+    !text { n++; text = 1 }
+    { hint[n] = hint[n] $0 "\n" }
+    END {
+        last = seen + 1 < n ? seen + 1 : n
+        for (i = 1; i <= last; i++)
+            printf "%d of %d. %s\n", i, n, hint[i]
+        if (seen >= n)
+            print "That was all of them."
+        exit n == 0
+    }' "$file"
+echo $((seen + 1)) >".hints/$task"

@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# mutants.sh [NAME...] -- the proof of the grader.
+#
+# Every patch of grading/mutants/ plants one bug in the reference; each is
+# graded like a submission and must lose points in the checks that its header
+# names. The reference and every alternative solution are graded the same way
+# and must lose none (the bonus aside). Prints the kill matrix, writes
+# build/grade/mutants.tsv; exit 0 only if all that holds.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+. grading/lib.sh
+scratch=build/mutants
+rm -rf "$scratch" && mkdir -p "$scratch" build/grade
+table=build/grade/mutants.tsv
+bad=0
+wanted() { [ $# -eq 1 ] || [[ " ${*:2} " == *" $1 "* ]]; }
+
+# copy_reference DIR: the files that a student would hand in.
+copy_reference() {
+    grading/files.sh yours | while read -r f; do
+        install -D -m 644 "$f" "$1/$f"
+    done
+}
+
+# header PATCH FIELD
+header() { sed -n "s/^$2: *//p" "$1" | head -n 1; }
+
+# grade NAME OPTIONS...: the model is in build/submissions/NAME/model.tsv.
+grade() {
+    grading/submission.sh "$scratch/$1" "${@:2}" >"$scratch/$1.txt" 2>&1
+}
+
+# lost MODEL: "case:tool" of every check that does not pass.
+lost() {
+    awk -F '\t' '$1 == "check" && $5 != "PASS" && $5 != "BONUS" &&
+        $5 != "NOT-RUN" && $5 != "NOISY" { print $3 ":" $4 }' "$1"
+}
+
+printf 'correct solutions, which must lose no point\n'
+for dir in reference grading/alternatives/*/; do
+    name=$(basename "$dir")
+    wanted "$name" "$@" || continue
+    copy_reference "$scratch/$name"
+    [ "$dir" = reference ] || cp -r "$dir"/. "$scratch/$name/"
+    grade "$name"
+    model=build/submissions/$name/model.tsv
+    awk -F '\t' '$1 == "total" { printf "  %-34s %s of %s\n", n, $3, $4
+        exit !($3 == $4 && $4 > 0) }' n="$name" "$model" || {
+        bad=$((bad + 1))
+        lost "$model" | sed 's/^/    LOST /'
+    }
+done
+
+printf '\nmutants: which kind of check catches each\n'
+printf '  %-34s %-5s %-5s %-5s %-5s %-5s\n' "" bare memch helgr tsan explo
+printf 'mutant\tstage\tclass\tcaught\tby\n' >"$table"
+for patch in grading/mutants/*.patch; do
+    name=$(basename "$patch" .patch)
+    wanted "$name" "$@" || continue
+    copy_reference "$scratch/$name"
+    if ! patch -s -p1 -d "$scratch/$name" <"$patch"; then
+        echo "  $name: the patch does not apply" && bad=$((bad + 1)) && continue
+    fi
+    grade "$name" --stage "$(header "$patch" stage)" --no-speed
+    model=build/submissions/$name/model.tsv
+    lost "$model" >"$scratch/$name.lost"
+    caught=$([ -s "$scratch/$name.lost" ] && echo yes || echo no)
+    mark() { grep -c ":$1\$" "$scratch/$name.lost" | sed 's/^0$/./'; }
+    printf '  %-34s %-5s %-5s %-5s %-5s %-5s' "$name" "$(mark bare)" \
+        "$(mark memcheck)" "$(mark helgrind)" "$(mark tsan)" "$(mark explore)"
+    missing=$(header "$patch" catch | tr -s ', ' '\n' |
+        grep -vxFf "$scratch/$name.lost" | paste -sd' ')
+    if [ "$caught" = no ]; then
+        printf ' SURVIVES' && bad=$((bad + 1))
+    elif [ -n "$missing" ]; then
+        printf ' missed by %s' "$missing" && bad=$((bad + 1))
+    fi
+    printf '\n'
+    printf '%s\t%s\t%s\t%s\t%s\n' "$name" "$(header "$patch" stage)" \
+        "$(header "$patch" class)" "$caught" \
+        "$(paste -sd' ' "$scratch/$name.lost")" >>"$table"
+done
+total=$(($(wc -l <"$table") - 1))
+printf '\n%d mutants, %d of them caught; %d wrong verdicts (%s)\n' "$total" \
+    "$(awk -F '\t' '$4 == "yes"' "$table" | wc -l)" "$bad" "$table"
+[ "$bad" -eq 0 ]

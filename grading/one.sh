@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# one.sh CASE [TOOL] [SEED] -- builds and runs one case, and explains it.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+. grading/lib.sh
+only=$1 tool=${2:-bare} seed=${3-}
+
+line=$(plan only="$only" answers=1)
+[ -n "$line" ] || die "CASE=$only: no such case; they are:" $'\n' \
+    "$(plan answers=1 | cut -f1 | paste -sd' ' | fold -sw 76)"
+letter=$(case $tool in bare) echo b ;; memcheck) echo m ;; helgrind) echo h ;;
+    tsan) echo t ;; explore) echo x ;;
+    *) die "TOOL=$tool: bare, memcheck, helgrind, tsan or explore" ;; esac)
+IFS=$'\t' read -r _ task program tools _ _ _ title <<<"$line"
+[[ $tools == *$letter* ]] || echo "note: this case is not graded under $tool"
+
+out=build/one
+rm -rf "$out" && mkdir -p "$out"
+variant=$([ "$tool" = tsan ] && echo tsan || echo dbg)
+if ! build_quietly "$out/build.log" tools V="$variant" \
+    "build/$variant/tests/$program"; then
+    grep -aE 'error|undefined' "$out/build.log" | head -n 20
+    die "$program does not build (all of it: $out/build.log)"
+fi
+write_own_list
+
+if [ -n "$seed" ]; then
+    exec build/tools/explore --seed "$seed" -- \
+        "build/$variant/tests/$program" "${only#*/}" --patience 30
+fi
+plan only="$only" tools="$letter" logs="$out" >"$out/plan"
+if [ ! -s "$out/plan" ]; then
+    # Not a tool of this case: asked for all the same.
+    awk -F '\t' -v OFS='\t' -v c="$only" -v l="$letter" \
+        '$1 == c { $4 = $4 l } 1' grading/cases.tsv >"$out/cases.tsv"
+    awk -v tools="$letter" -v only="$only" -v logs="$out" -v factor=1 \
+        -f grading/plan.awk grading/points.tsv "$out/cases.tsv" >"$out/plan"
+fi
+build/tools/runner 1 <"$out/plan" >"$out/outcome"
+IFS=$'\t' read -r _ how code word wall cpu <"$out/outcome"
+log=$(cut -f5 "$out/plan")
+PLANS=$out/plan grading/explain.sh "$tool" "$how" "$code" "$word" "$log" >"$out/said"
+IFS=$'\t' read -r verdict summary <"$out/said"
+printf '%s%s%s  %s (task %s, %s): %s\n' "$BOLD" "$verdict" "$PLAIN" "$only" \
+    "$task" "$tool" "$title"
+if [ "$verdict" = PASS ]; then
+    printf '  %s ms, of them %s ms CPU\n' "$wall" "$cpu"
+    exit 0
+fi
+if [ "$(wc -l <"$out/said")" -gt 1 ]; then
+    sed '1d; s/^/    /' "$out/said"
+else
+    printf '    %s\n' "$summary"
+fi
+[[ $summary =~ ^schedule\ ([0-9]+): ]] &&
+    echo "  draw it: make replay CASE=$only SEED=${BASH_REMATCH[1]}"
+[ "$verdict" = NOT-WRITTEN ] || echo "  all of the output: $log*"
+exit 1

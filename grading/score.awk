@@ -1,0 +1,232 @@
+# score.awk -- from verdicts to points: makes the one result model that every
+# writer reads.
+#
+#     awk [-v stage=S] -v alive=bmhtx -v quick= -v warnings=N -f score.awk
+#         points.tsv cases.tsv verdicts.tsv speed.tsv
+#
+# verdicts.tsv  CASE:TOOL[~K][+ref]  VERDICT  SUMMARY
+# speed.tsv     N (the N-th speed line of points.tsv)  RATIO  VERDICT  SUMMARY
+#
+# Output, fields separated by tabs:
+#     check  task  case  tool  verdict  earned  max  id  summary  title
+#     task   number  earned  max  bonus  stage  title  bare  memory  races
+#     stage  name  earned  max  bonus
+#     total  all  earned  max  bonus
+# `id` names the run (its details lie in detail/ID.txt); bare, memory and races
+# are "passed/counted", "-" where there is nothing.
+
+BEGIN {
+    FS = OFS = "\t"
+    split("bare memcheck helgrind tsan explore", tools, " ")
+    letter["bare"] = "b"; letter["memcheck"] = "m"; letter["helgrind"] = "h"
+    letter["tsan"] = "t"; letter["explore"] = "x"
+    group["bare"] = 1; group["memcheck"] = 2
+    group["helgrind"] = group["tsan"] = group["explore"] = 3
+    weight[1] = 60; weight[2] = 15; weight[3] = 25
+}
+
+FILENAME != last { files++; last = FILENAME }
+/^#/ { next }
+
+files == 1 && $1 == "stage" { part[++parts] = $2 }
+files == 1 && $1 == "task" {
+    order[++tasks] = $2; in_stage[$2] = $3; points[$2] = $4; title[$2] = $7
+}
+files == 1 && $1 == "speed" {
+    speeds++
+    speed_task[speeds] = $2; speed_points[speeds] = $3
+    zero[speeds] = $4; full[speeds] = $5; bonus_only[speeds] = $9 == "yes"
+    speed_what[speeds] = $6 " " $7
+}
+files == 1 && $1 == "share" { share[$2] = $3 }
+files == 1 && $1 == "cost" { cost[$2] = $3; cost_most[$2] = $4 }
+
+files == 2 && NF >= 8 {
+    id[++cases] = $1; task_of[$1] = $2; wants[$1] = $4; parent[$1] = $7
+    case_title[$1] = $8
+}
+
+files == 3 {
+    ref = sub(/\+ref$/, "", $1)
+    sub(/~[0-9]+$/, "", $1)
+    if (ref) { ref_verdict[$1] = $2; ref_summary[$1] = $3; next }
+    runs[$1]++
+    if ($2 == "PASS") good[$1]++
+    # The first run's, but for a later one that says more than PASS.
+    if (!($1 in verdict) || verdict[$1] == "PASS") {
+        verdict[$1] = $2
+        summary[$1] = $3
+    }
+}
+
+files == 4 { ratio[$1] = $2; speed_verdict[$1] = $3; speed_summary[$1] = $4 }
+
+END {
+    for (i = 1; i <= cases; i++)
+        for (t = 1; t in tools; t++)
+            if (counts(id[i], tools[t]))
+                judge(id[i], tools[t])
+    for (p = 1; p <= parts; p++)
+        if (stage == "" || part[p] == stage)
+            one_stage(part[p])
+    print "total", "all", total_earned, total_max, total_bonus + 0
+}
+
+function counts(c, tool) {
+    if (stage != "" && in_stage[task_of[c]] != stage && task_of[c] != "0")
+        return 0
+    return index(wants[c], letter[tool]) && (!quick || tool == "bare")
+}
+
+# Decides a check's verdict, with the reference's earlier module if that is
+# better, and its share.
+function judge(c, tool,    k, v, s) {
+    k = c ":" tool
+    v = verdict[k]
+    s = summary[k]
+    detail[k] = k
+    if (runs[k] > good[k] && good[k] > 0) {
+        v = "FLAKY"
+        s = (runs[k] - good[k]) " of " runs[k] " runs failed: " s
+    }
+    if (share[v] + 0 < share[ref_verdict[k]] + 0) {
+        v = ref_verdict[k]
+        s = "with the reference's earlier module; " ref_summary[k]
+        detail[k] = k "+ref"
+    }
+    if (tool != "bare" && !index(alive, letter[tool])) {
+        v = "TOOL"
+        s = "this tool does not work here: make doctor"
+    }
+    if (v == "") {
+        v = "NOT-RUN"
+        s = "needs the case to pass bare first"
+        if (parent[c] != "-" && !index(wants[c], "b"))
+            s = "needs " parent[c] " first"
+    }
+    if (parent[c] != "-" && !passes(parent[c]) && v == "PASS") {
+        v = "NOT-RUN"
+        s = "does not count before " parent[c] " passes"
+    }
+    final[k] = v
+    why[k] = s
+}
+
+function passes(c,    k) {
+    k = c ":bare"
+    return final[k] == "PASS" || final[k] == "SLOW" || final[k] == "FLAKY"
+}
+
+function pending(v) {
+    return v == "TOOL" || v == "NOT-EXPLORED" || v == "NOISY"
+}
+
+# A group's points go evenly to its checks; pending ones leave their part of
+# the points out of the maximum.
+function one_task(n,    i, t, g, k, c, used, all, per, earned, max, v) {
+    for (g = 1; g <= 3; g++)
+        number[g] = passed[g] = counted[g] = 0
+    for (i = 1; i <= cases; i++)
+        for (t = 1; t in tools; t++)
+            if (task_of[id[i]] == n && counts(id[i], tools[t]))
+                number[group[tools[t]]]++
+    for (g = 1; g <= 3; g++)
+        if (number[g])
+            all += weight[g]
+    for (i = 1; i <= cases; i++)
+        for (t = 1; t in tools; t++) {
+            c = id[i]
+            k = c ":" tools[t]
+            if (task_of[c] != n || !counts(c, tools[t]))
+                continue
+            g = group[tools[t]]
+            v = final[k]
+            per = n == "0" ? 0 : case_points(n) * weight[g] / all / number[g]
+            if (pending(v))
+                per = 0
+            else
+                counted[g]++
+            if (v == "PASS")
+                passed[g]++
+            earned += per * share[v]
+            max += per
+            print "check", n, c, tools[t], v, round(per * share[v]), \
+                round(per), detail[k], why[k], case_title[c]
+        }
+    task_earned = earned
+    task_max = max
+}
+
+# What a task's cases share: its points less those given for speed.
+function case_points(n,    s, p) {
+    p = points[n]
+    for (s = 1; s <= speeds; s++)
+        if (speed_task[s] == n && !bonus_only[s])
+            p -= speed_points[s]
+    return p
+}
+
+function one_speed(n, s,    r, e, m) {
+    if (quick || !(s in ratio))
+        return
+    r = (ratio[s] - zero[s]) / (full[s] - zero[s])
+    r = r < 0 ? 0 : r > 1 ? 1 : r
+    m = speed_points[s]
+    e = m * r
+    if (pending(speed_verdict[s]))
+        e = m = 0
+    else if (speed_verdict[s] != "")
+        e = 0
+    else
+        speed_verdict[s] = bonus_only[s] ? "BONUS" : r >= 1 ? "PASS" \
+            : r > 0 ? "SLOW" : "FAIL"
+    print "check", n, "speed/" s, "speed", speed_verdict[s], round(e), \
+        bonus_only[s] ? 0 : m, "speed." s, speed_summary[s], speed_what[s]
+    if (bonus_only[s])
+        task_bonus += e
+    else {
+        task_earned += e
+        task_max += m
+    }
+    shown = shown (shown ? " " : "") sprintf("%.1fx", ratio[s])
+}
+
+function one_stage(name,    i, n, s, earned, max, bonus, off) {
+    # Given code carries no points; it must work all the same.
+    if (name == "1")
+        one_task("0")
+    for (i = 1; i <= tasks; i++) {
+        n = order[i]
+        if (in_stage[n] != name)
+            continue
+        task_bonus = 0
+        shown = ""
+        one_task(n)
+        for (s = 1; s <= speeds; s++)
+            if (speed_task[s] == n)
+                one_speed(n, s)
+        print "task", n, round(task_earned), round(task_max), \
+            round(task_bonus), name, title[n], \
+            shown != "" ? shown : of(1), of(2), of(3)
+        earned += task_earned
+        max += task_max
+        bonus += task_bonus
+    }
+    off = warnings * cost["warning"]
+    off = off > cost_most["warning"] ? cost_most["warning"] : off
+    if (off > earned)
+        off = earned
+    print "stage", name, round(earned - off), round(max), round(bonus), \
+        off ? warnings " compiler warning(s): -" off : ""
+    total_earned += round(earned - off)
+    total_max += round(max)
+    total_bonus += round(bonus)
+}
+
+function of(g) {
+    return number[g] ? passed[g] "/" counted[g] : "-"
+}
+
+function round(x) {
+    return int(x * 100 + 0.5) / 100
+}

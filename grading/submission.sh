@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# submission.sh DIR [grade.sh's options] -- grades the student's files of DIR
+# in a pristine tree, which stays below build/submissions/NAME/.
+#
+# Taken are regular files only, by their names: those that the course lets a
+# student write, and stageN-*/my_*.[ch]. Everything else is ours, the Makefile
+# among it. The reference's objects serve so that a mistake in an earlier
+# module costs its own points only.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. grading/lib.sh
+dir=$(cd "$1" && pwd) || die "SUBMISSION=$1: no such directory"
+shift
+name=$(basename "$dir")
+top=build/submissions/$name
+tree=$top/tree
+size_max=1048576
+
+rm -rf "$top" && mkdir -p "$tree/grading" "$tree/build"
+grading/files.sh given >"$top/given.txt"
+tar cf - --files-from "$top/given.txt" | tar xf - -C "$tree"
+grading/files.sh yours >"$tree/grading/yours.txt"
+
+# The reference's objects, and ours of what is given: built once for all.
+build_quietly "$top/build.log" tools
+for v in dbg tsan rel; do
+    goal=$([ $v = rel ] && echo bench1 || echo graded1)
+    build_quietly "$top/build.log" V=$v "$goal" ||
+        { tail -n 20 "$top/build.log" && die "the reference does not build"; }
+    for d in common tests; do
+        mkdir -p "$tree/build/$v/$d"
+        find "build/$v/$d" -name '*.[od]' -exec cp -p -t "$tree/build/$v/$d" {} +
+    done
+done
+ln -s "$PWD/build/tools" "$tree/build/tools"
+grading/calibrate.sh >/dev/null
+cp build/calibration "$tree/build/"
+
+# May this file be the student's? Its name relative to DIR.
+allowed() {
+    grep -qxF "$1" "$tree/grading/yours.txt" ||
+        [[ $1 =~ ^stage[1-5]-[a-z]+/my_[a-z0-9_]+\.[ch]$ ]]
+}
+
+while read -r f; do
+    if ! allowed "$f"; then
+        continue
+    elif [ -L "$dir/$f" ] || [ ! -f "$dir/$f" ]; then
+        echo "not taken, no regular file: $f"
+    elif [ "$(stat -c %s "$dir/$f")" -gt "$size_max" ]; then
+        echo "not taken, over 1 MiB: $f"
+    else
+        mkdir -p "$tree/$(dirname "$f")"
+        cp -- "$dir/$f" "$tree/$f"
+    fi
+done < <(cd "$dir" && find . -path ./build -prune -o -name 'my_*' -print \
+    -o -name '*.c' -print | sed 's|^\./||')
+# What was not handed in counts as not written.
+while read -r f; do
+    starter=${f%/*}/starter/${f##*/}
+    [ -f "$tree/$f" ] || [ ! -f "$starter" ] || cp "$starter" "$tree/$f"
+done <"$tree/grading/yours.txt"
+
+status=0
+"$tree/grading/grade.sh" --ref "$PWD" "$@" || status=$?
+for f in grade.txt results.json junit.xml model.tsv build.log; do
+    cp "$tree/build/grade/$f" "$top/" 2>/dev/null || true
+done
+echo "results: $top/"
+exit $status

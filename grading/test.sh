@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# test.sh -- `make test`: common's cases, every stage's cases bare, and the
+# bats files of tests/. The last line counts all of them.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+. grading/lib.sh
+passed=0 failed=0
+out=build/test
+rm -rf "$out" && mkdir -p "$out"
+
+echo "common"
+if build_quietly "$out/build.log" tools V=dbg build/dbg/tests/common_test; then
+    for c in $(build/dbg/tests/common_test --list); do
+        if timeout -k 1 60 build/dbg/tests/common_test "$c" \
+            >"$out/common.log" 2>&1; then
+            passed=$((passed + 1))
+        else
+            failed=$((failed + 1))
+            echo "FAIL  common/$c" && sed 's/^/    /' "$out/common.log"
+        fi
+    done
+else
+    tail -n 20 "$out/build.log"
+    failed=$((failed + 1))
+fi
+
+grading/grade.sh --quick --out "$out/cases"
+read -r p f < <(awk -F '\t' '$1 == "check" { if ($5 == "PASS") p++; else f++ }
+    END { print p + 0, f + 0 }' "$out/cases/model.tsv")
+passed=$((passed + p)) failed=$((failed + f))
+
+for file in tests/*.bats; do
+    [ -e "$file" ] || continue
+    echo && echo "$file"
+    bats --tap "$file" 3>&- 4>&- | tee "$out/bats.tap" |
+        grep -vE '^1\.\.' | sed 's/^ok [0-9]* /  ok    /; s/^not ok [0-9]* /  FAIL  /'
+    p=$(grep -c '^ok' "$out/bats.tap")
+    f=$(($(sed -n 's/^1\.\.//p' "$out/bats.tap" | head -n 1) - p))
+    passed=$((passed + p)) failed=$((failed + f))
+done
+echo
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
