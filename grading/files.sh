@@ -13,9 +13,9 @@ cd "$(dirname "$0")/.."
 # What only instructors have: the reference is left out by its starter.
 instructors() {
     grep -vE -e '^grading/(mutants|alternatives)/' \
-        -e '^grading/(mutants|handout|bare_debian)\.sh$' \
+        -e '^grading/(mutants|handout|submission)\.sh$' \
         -e '^tests/(handout|mutants|grader|repo|bare)[a-z_]*\.(bats|sh)$' \
-        -e '^tests/bare_debian\.sh$' -e '^\.(ci|git|github|devcontainer)' \
+        -e '^\.(ci|git|github|devcontainer)' \
         -e '^tests/(planted|cut)/' -e '^tests/cut\.bats$' -e '/starter/'
 }
 

@@ -18,11 +18,9 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 # gcc brings the sanitizers' runtimes (libgcc-N-dev). The base system's mawk
 # will do: our scripts use no {n} in patterns, and %.0f for large numbers.
-BASE='gcc libc6-dev make binutils
-valgrind libc6-dbg elfutils shellcheck
-bats bats-support bats-assert jq libxml2-utils
-libglib2.0-dev libxxhash-dev pkg-config
-bubblewrap util-linux procps git ca-certificates'
+BASE='gcc libc6-dev make binutils valgrind libc6-dbg elfutils shellcheck
+bats bats-support bats-assert jq libxml2-utils libglib2.0-dev libxxhash-dev
+pkg-config bubblewrap util-linux procps git ca-certificates'
 EXTRAS='liblmdb-dev libfiu-dev fiu-utils strace clang
 redis-server memcached gnuplot-nox
 parallel similarity-tester chromium slurm-wlm'
@@ -88,7 +86,7 @@ use_folder() {
         printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "${deb##*/}" \
             "$(($(wc -c < "$deb")))" "$(sha256sum < "$deb" | cut -d' ' -f1)"
     done > "$WORK/repo/Packages"
-    echo "deb [trusted=yes] file:$WORK/repo ./" > "$WORK/sources.list"
+    echo "deb [trusted=yes] copy:$WORK/repo ./" > "$WORK/sources.list"
     setting Dir::Etc::sourcelist "$WORK/sources.list"
     setting Dir::Etc::sourceparts "$WORK/none"
     setting Dir::State::lists "$WORK/lists"
@@ -135,7 +133,6 @@ root_mode() {
 download() {
     setting Dir::Cache "$WORK/cache"
     setting Debug::NoLocking true
-    mkdir -p "$WORK/cache/archives/partial" "$WORK/lists/partial"
     check_known
     install --download-only
 }
@@ -154,7 +151,7 @@ save_mode() {
 # Unpack what was downloaded and the system lacks; make it find itself there.
 user_mode() {
     # valgrind needs the debug symbols of just the C library that runs here
-    dpkg-query -W -f 'Package: src:glibc\nPin: version ${Version}\nPin-Priority: 1001\n' \
+    dpkg-query -W -f 'Package: libc6-dbg libc6-dev libc-dev-bin\nPin: version ${Version}\nPin-Priority: 1001\n' \
         libc6 > "$WORK/preferences"
     setting Dir::Etc::preferences "$WORK/preferences"
     download
@@ -201,11 +198,12 @@ environment() {
     for name in LD_LIBRARY_PATH LD_RUN_PATH LIBRARY_PATH; do path $name "$ROOT/$lib"; done
     path C_INCLUDE_PATH "$ROOT/usr/include" "$ROOT/usr/include/${lib##*/}"
     path PKG_CONFIG_PATH "$ROOT/$lib/pkgconfig" "$ROOT/usr/share/pkgconfig"
-    path VALGRIND_LIB "$ROOT/usr/libexec/valgrind"
     path BATS_LIB_PATH "$ROOT/usr/lib/bats" /usr/lib/bats
-    path GIT_EXEC_PATH "$ROOT/usr/lib/git-core"
+    [ ! -e "$LAB/bin/valgrind" ] || echo "export VALGRIND_LIB := $ROOT/usr/libexec/valgrind" >> "$LAB/env.mk"
+    [ ! -e "$ROOT/usr/bin/git" ] || echo "export GIT_EXEC_PATH := $ROOT/usr/lib/git-core" >> "$LAB/env.mk"
     path PERL5LIB "$ROOT/usr/share/perl5" "$ROOT"/usr/share/perl/5.?? "$ROOT/$lib"/perl/5.??
-    sed -n 's/^export \(.*\) := \(.*\)\$(if.*/export \1="\2${\1:+:$\1}"/p' "$LAB/env.mk" > "$LAB/env.sh"
+    sed -n 's/^export \(.*\) := \(.*\)\$(if.*/export \1="\2${\1:+:$\1}"/p; t
+        s/^export \(.*\) := \(.*\)/export \1="\2"/p' "$LAB/env.mk" > "$LAB/env.sh"
     echo endif >> "$LAB/env.mk"
 }
 
@@ -220,7 +218,7 @@ while [ $# -gt 0 ]; do
     --user) MODE=user WHAT="unpack below $ROOT" ;;
     --save) MODE=save SAVE=${2:?needs a folder} WHAT="download into $2" && shift ;;
     --offline) OFFLINE=$(cd "${2:?needs a folder}" && pwd) && shift ;;
-    *) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" && [ "$1" = --help ]; exit ;;
+    *) sed -n '2,/^# shellcheck/{/shellcheck/!s/^# \{0,1\}//p}' "$0" && [ "$1" = --help ]; exit ;;
     esac
     shift
 done
@@ -239,11 +237,12 @@ SUDO=''
 if [ "$MODE" = root ] && [ "$(id -u)" != 0 ]; then
     SUDO='sudo -n' # asks for no password, unless somebody is there
     [ ! -t 0 ] || SUDO=sudo
-    $SUDO true || die "this needs root. Without it: sh grading/setup.sh --user"
+    $SUDO true 2> /dev/null || die "this needs root. Without it: sh grading/setup.sh --user"
 fi
 WORK=$(mktemp -d) HELD=''
 trap '$SUDO rm -rf "$WORK" $HELD' EXIT
 trap 'exit 1' INT TERM HUP
 chmod 755 "$WORK" && : > "$WORK/apt.conf"
+mkdir -p "$WORK/cache/archives/partial" "$WORK/lists/partial"
 [ -z "$OFFLINE" ] || use_folder
 "${MODE}_mode"

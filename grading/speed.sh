@@ -63,7 +63,7 @@ measure() {
             noisy = (bc[n] - bc[1]) / mbc > 2
             printf "%.2f\t%s\tCPU %.0f ns a job (%.0f to %.0f), %s %.0f " \
                 "(%.0f to %.0f): %.1fx; wall clock %.1fx", \
-                cpu > wall ? cpu : wall, noisy ? "NOISY" : "", mac, ac[1], \
+                (cpu > wall ? cpu : wall), (noisy ? "NOISY" : ""), mac, ac[1], \
                 ac[n], baseline, mbc, bc[1], bc[n], cpu, wall
         }' "$out/speed.a" "$out/speed.b"
 }

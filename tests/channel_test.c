@@ -358,6 +358,22 @@ static void each_wakes_one(const struct run *run)
     channel_destroy(ch);
 }
 
+static void recv_count(void *arg)
+{
+    struct member *m = arg;
+
+    for (uint64_t i = 0; i < m->count; i++)
+        expect_int("channel_recv", take(m->ch), 1);
+}
+
+static void send_ones(void *arg)
+{
+    struct member *m = arg;
+
+    for (uint64_t i = 0; i < m->count; i++)
+        expect_int("channel_send", channel_send(m->ch, &(uint64_t){ 1 }), 0);
+}
+
 /* Few enough threads and items for the schedule explorer. */
 static void small_crowd(const struct run *run)
 {
@@ -365,13 +381,9 @@ static void small_crowd(const struct run *run)
     struct member m[4];
 
     for (int i = 0; i < 4; i++) {
-        m[i] = (struct member){ .ch = ch, .first = 1, .count = 1 };
-        actor_start(&m[i].actor, i % 2 ? send_all : recv_one, &m[i]);
+        m[i] = (struct member){ .ch = ch, .count = run->size };
+        actor_start(&m[i].actor, i % 2 ? send_ones : recv_count, &m[i]);
     }
-    for (size_t i = 0; i < run->size; i++)
-        expect_int("channel_send", channel_send(ch, &(uint64_t){ 1 }), 0);
-    for (size_t i = 0; i < run->size; i++)
-        expect_int("channel_recv", take(ch), 1);
     for (int i = 0; i < 4; i++)
         actor_join(&m[i].actor);
     expect_int("what is left", try_take(ch), -EAGAIN);

@@ -26,7 +26,8 @@ static void *recv_some(void *arg)
 
     for (int i = 0; i < ITEMS; i++)
         channel_recv(ch);
-    drawn++;
+    if (BUG == race_test)
+        drawn++;
     return NULL;
 }
 

@@ -1,0 +1,222 @@
+#!/usr/bin/env bats
+# The grader's verdicts, on bugs planted for the purpose. The whole bank is
+# `make mutants`; here is how a student sees the four classic ones, and what a
+# submission may try.
+
+load helpers
+
+setup() {
+    T=$BATS_TEST_TMPDIR/t
+}
+
+# planted MUTANT: a tree with the bug in it.
+planted() {
+    copy_tree "$T"
+    patch -s -p1 -d "$T" <"$TOP/grading/mutants/$1.patch"
+    cd "$T" || return 1
+}
+
+# submission NAME: a folder with what a correct student would hand in.
+submission() {
+    S=$BATS_TEST_TMPDIR/$1
+    mkdir -p "$S/stage1-pool"
+    cp "$TOP"/stage1-pool/{channel,pool,pool_naive}.c "$S/stage1-pool/"
+}
+
+# grade_it OPTIONS: grades $S; the model is in $M.
+grade_it() {
+    run "$TOP/grading/submission.sh" "$S" --no-speed "$@"
+    M=$TOP/build/submissions/$(basename "$S")/model.tsv
+    [ -s "$M" ]
+}
+
+points_of() {
+    awk -F '\t' -v t="$1" '$1 == "task" && $2 == t { print $3 "/" $4 }' "$M"
+}
+
+@test "a race: both lines of the student's, the locks, the rule" {
+    planted flag-without-lock
+    run make one CASE=channel/close_wakes_receivers TOOL=helgrind
+    [ "$status" -ne 0 ]
+    echo "$output"
+    [[ $output == *"data race"*"closed"* ]]
+    line=$(grep -n 'ch->closed = true' stage1-pool/channel.c | cut -d: -f1)
+    [[ $output == *"channel.c:$line"*"channel_close"* ]]
+    [[ $output == *"holding no lock"* ]]
+    [[ $output == *"rule:"* ]]
+    [ "${#lines[@]}" -le 16 ]
+}
+
+@test "a leak: the line that allocated" {
+    planted job-leaked
+    run make one CASE=naive/count_and_destroy TOOL=memcheck
+    [ "$status" -ne 0 ]
+    echo "$output"
+    line=$(grep -n 'malloc(sizeof \*job)' stage1-pool/pool_naive.c | cut -d: -f1)
+    [[ $output == *"leak"*"pool_naive.c:$line"* ]]
+    [ "${#lines[@]}" -le 12 ]
+}
+
+@test "a lost wake-up: the kind, the lines, and a seed that replays" {
+    planted wake-only-first
+    run make one CASE=channel/small_crowd TOOL=explore
+    [ "$status" -ne 0 ]
+    echo "$output"
+    [[ $output == *"lost wake-up"* ]]
+    [[ $output =~ SEED=([0-9]+) ]]
+    seed=${BASH_REMATCH[1]}
+    run make replay CASE=channel/small_crowd SEED="$seed"
+    [ "$status" -ne 0 ]
+    echo "$output"
+    [[ $output == *"lost wake-up"* ]]
+    [[ $output == *"channel.c:"* ]]
+    first=$output
+    run make replay CASE=channel/small_crowd SEED="$seed"
+    [ "$output" = "$first" ]
+    [ "$(awk '{ if (length($0) > 80) n++ } END { print n + 0 }' \
+        <<<"$(grep -v '^make' <<<"$output")")" -eq 0 ]
+}
+
+@test "a deadlock: every thread's place in the student's own lines" {
+    planted unlock-missing-on-error
+    run make one CASE=channel/close_drains
+    [ "$status" -ne 0 ]
+    echo "$output"
+    [[ $output == *"DEADLOCK"* ]]
+    [[ $output == *"pthread_mutex_lock"*"channel.c:"* ]]
+    [ "${#lines[@]}" -le 14 ]
+}
+
+@test "a crash: the signal and the line" {
+    copy_tree "$T"
+    cd "$T"
+    sed -i 's/^    ch->count++;$/    *(volatile int *)0 = 1;/' \
+        stage1-pool/channel.c
+    run make one CASE=channel/order
+    [ "$status" -ne 0 ]
+    echo "$output"
+    line=$(grep -n 'volatile int' stage1-pool/channel.c | cut -d: -f1)
+    [[ $output == *"SEGV"* ]]
+    [[ $output == *"channel.c:$line"* ]]
+}
+
+@test "a wrong answer: what was tried, expected, got, and where" {
+    planted ring-one-short
+    run make one CASE=channel/full
+    [ "$status" -ne 0 ]
+    [[ $output == *"tried: "* ]]
+    [[ $output == *"expected: 0"* ]]
+    [[ $output == *"got:      -EAGAIN"* ]]
+    [[ $output == *"tests/channel_test.c:"* ]]
+}
+
+@test "a mistake in the channel does not cost the pool's points" {
+    submission cascade
+    sed -i 's/^    ch->count--;$/    ch->count = 0;/' "$S/stage1-pool/channel.c"
+    grade_it
+    [ "$(points_of 1.5)" = 15/15 ]
+    [ "$(points_of 1.6)" = 15/15 ]
+    [ "$(points_of 1.2)" != 10/10 ]
+}
+
+@test "a file that does not compile costs its own tasks only" {
+    submission broken
+    echo 'int oops' >>"$S/stage1-pool/channel.c"
+    grade_it
+    [ "$(points_of 1.1)" = 10/10 ]
+    [ "$(points_of 1.2)" = 0/10 ]
+    [ "$(points_of 1.5)" = 15/15 ]
+    [[ $output == *"error"* ]]
+}
+
+@test "compiler warnings cost a point each, three at most, not the build" {
+    submission warned
+    printf 'static int unused_%d;\n' 1 2 3 4 5 >>"$S/stage1-pool/channel.c"
+    grade_it
+    [ "$(points_of 1.2)" = 10/10 ]
+    [ "$(awk -F '\t' '$1 == "stage" { print $4 - $3 }' "$M")" = 3 ]
+}
+
+@test "a constructor that exits with 0 passes nothing" {
+    submission liar
+    cat >"$S/stage1-pool/my_exit.c" <<'C'
+#include <stdio.h>
+#include <unistd.h>
+static void __attribute__((constructor)) early(void)
+{
+    printf("ok 1\npass order 0000000000000000\n");
+    fflush(stdout);
+    _exit(0);
+}
+C
+    grade_it --quick
+    [ "$(awk -F '\t' '$1 == "check" && $2 != "0" && $5 == "PASS"' "$M")" = "" ]
+}
+
+@test "links, foreign files and huge files are not taken from a submission" {
+    submission odd
+    ln -sf /etc/passwd "$S/stage1-pool/my_link.h"
+    echo 'all:; touch /tmp/owned' >"$S/Makefile"
+    head -c 2000000 /dev/zero >"$S/stage1-pool/my_huge.c"
+    mkdir -p "$S/grading" "$S/stage1-pool/my dir"
+    echo x >"$S/grading/points.tsv"
+    echo x >"$S/stage1-pool/my dir/my_x.c"
+    grade_it --quick
+    tree=$TOP/build/submissions/odd/tree
+    [[ $output == *"no regular file: stage1-pool/my_link.h"* ]]
+    [[ $output == *"over 1 MiB: stage1-pool/my_huge.c"* ]]
+    [ ! -e "$tree/stage1-pool/my_link.h" ]
+    cmp "$tree/Makefile" "$TOP/Makefile"
+    cmp "$tree/grading/points.tsv" "$TOP/grading/points.tsv"
+    [ "$status" -eq 0 ]
+}
+
+@test "half a solution that fails now and then is FLAKY, with the count" {
+    submission flaky
+    cat >>"$S/stage1-pool/channel.c" <<'C'
+#include <time.h>
+int my_coin(void);
+int my_coin(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_nsec / 1000 % 2;
+}
+C
+    # about every other run refuses the options of a channel of 7
+    sed -i 's/^    if (capacity == 0 || item_size == 0)$/    int my_coin(void);\n    if (capacity == 0 || item_size == 0 || (capacity == 7 \&\& my_coin()))/' \
+        "$S/stage1-pool/channel.c"
+    for _ in 1 2 3 4 5 6 7 8; do
+        grade_it
+        [[ $output == *FLAKY* ]] && break
+    done
+    [[ $output == *"FLAKY  channel/wrap_around"* ]]
+    [[ $output == *" of 3 runs failed"* ]]
+}
+
+@test "results.json has Gradescope's shape and junit.xml is well-formed" {
+    submission shape
+    sed -i 's/-EPIPE/-EINTR/' "$S/stage1-pool/channel.c"
+    grade_it
+    D=$TOP/build/submissions/shape
+    jq -e '.score >= 0 and .score < .max_score and (.tests | length) > 50
+        and ([.tests[] | select(.name and .number and (.score | type) ==
+            "number" and (.max_score | type) == "number" and
+            (.status == "passed" or .status == "failed") and
+            (.tags | type) == "array" and (.output | type) == "string")]
+            | length) == (.tests | length)
+        and ([.tests[].score] | add) - .score < 0.5
+        and (.extra_data.tools.valgrind | startswith("valgrind"))
+        and (.leaderboard | type) == "array"' "$D/results.json"
+    xmllint --noout "$D/junit.xml"
+    [ "$(xmllint --xpath 'count(//testcase)' "$D/junit.xml")" = \
+        "$(jq '.tests | length' "$D/results.json")" ]
+}
+
+@test "the table fits 80 columns" {
+    submission wide
+    sed -i 's/-EPIPE/-EINTR/' "$S/stage1-pool/channel.c"
+    grade_it
+    awk 'length($0) > 80 { print; bad = 1 } END { exit bad }' \
+        "$TOP/build/submissions/wide/grade.txt"
+}
