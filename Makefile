@@ -113,8 +113,8 @@ $(B)/tests/pool_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
 $(B)/tests/pool_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
 # The grader's own programs, always built the same way.
-TOOLS := build/tools/runner build/tools/canary build/tools/canary-tsan \
-	build/tools/explore build/tools/libexplore.so
+TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
+	libexplore.so)
 
 # ---- Rules -----------------------------------------------------------------
 
@@ -158,15 +158,14 @@ $(B)/libkvs.pc: Makefile
 	 'Libs.private: -pthread $(filter -fsanitize=%,$(OPT_$(V)))' >$@
 
 TOOL_CFLAGS := $(filter-out -fdebug-prefix-map=%,$(BASE)) -O2 $(WARN)
-EXPLORE_LIB := $(filter-out %main.c %shrink.c %columns.c,\
-	$(wildcard grading/explore/*.c))
 EXPLORE_BIN := $(wildcard $(addprefix grading/explore/,\
-	main.c shrink.c columns.c))
+	main.c shrink.c columns.c words.c))
+EXPLORE_LIB := $(filter-out $(EXPLORE_BIN),$(wildcard grading/explore/*.c))
 
 build/tools/runner: grading/runner.c tests/answer.h Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $<
-build/tools/canary: grading/canary.c Makefile
+build/tools/clock build/tools/canary: build/tools/%: grading/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $<
 build/tools/canary-tsan: grading/canary.c Makefile

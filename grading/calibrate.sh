@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 kept=build/calibration
 if [ ! -s "$kept" ]; then
     mkdir -p build
-    for _ in 1 2 3; do build/tools/canary clock; done | sort -n |
-        awk 'NR == 2 { f = $1 / 60; f = f < 1 ? 1 : f > 10 ? 10 : f
+    for _ in 1 2 3; do build/tools/clock; done | sort -n |
+        awk 'NR == 2 { f = $1 / 150; f = f < 1 ? 1 : f > 10 ? 10 : f
                        printf "%.1f\n", f }' >"$kept"
 fi
 cat "$kept"

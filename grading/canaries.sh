@@ -7,15 +7,17 @@ cd "$(dirname "$0")/.." || exit 1
 logs=$1
 alive=b
 
-# try LETTER COMMAND...
+# try LETTER COMMAND...: at the same time as the others.
 try() {
     local letter=$1
     shift
-    if timeout -k 1 60 "$@" >"$logs/canary-$letter.log" 2>&1; then
-        alive+=$letter
-    else
-        echo "the tool's canary died, see $logs/canary-$letter.log: $1" >&2
-    fi
+    {
+        if timeout -k 1 60 "$@" >"$logs/canary-$letter.log" 2>&1; then
+            touch "$logs/canary-$letter.lives"
+        else
+            echo "a tool's canary died ($logs/canary-$letter.log): $1" >&2
+        fi
+    } &
 }
 
 try m valgrind --command-line-only=yes --error-exitcode=99 -q \
@@ -24,4 +26,8 @@ try h valgrind --command-line-only=yes --error-exitcode=99 -q \
     --tool=helgrind build/tools/canary good
 try t setarch -R build/tools/canary-tsan good
 try x build/tools/explore --seeds 3 -- build/tools/canary good
+wait
+for letter in m h t x; do
+    [ ! -e "$logs/canary-$letter.lives" ] || alive+=$letter
+done
 echo "$alive"

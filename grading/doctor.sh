@@ -164,8 +164,10 @@ check_space() {
 
 # verdict NAME GOOD-STATUS GOOD-LOG PLANTED-STATUS PLANTED-LOG PATTERN WHAT ADVICE
 verdict() {
+    local why
     if [ "$2" != 0 ]; then
-        bad "$1: fails on a correct program: $(grep -E 'FATAL|Fatal|fatal|[Ff]ailed|rror' "$3" | head -n 1)" "$8"
+        why=$(grep -vE 'error detector|^$' "$3" | grep -m 1 -iE 'fatal|failed|error|not found|race')
+        bad "$1: fails on a correct program${why:+: ${why#==*== }}" "$8"
     elif [ "$4" = 0 ] || ! grep -q "$6" "$5"; then
         bad "$1: does not see $7" "$8"
     else

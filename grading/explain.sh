@@ -38,16 +38,18 @@ valgrind_logs() {
     find "$(dirname "$log")" -name "$(basename "$log").vg.*" | sort
 }
 
-# A tool's findings; empty when there are none.
+# A tool's findings; empty when there are none (the cutters' status is 1 when
+# there are).
 findings() {
-    local logs
+    local logs=("$log") text
     case $tool in
-    memcheck | helgrind)
-        mapfile -t logs < <(valgrind_logs)
-        [ ${#logs[@]} -eq 0 ] || cut_with "$tool" "${logs[@]}"
-        ;;
-    tsan) cut_with tsan "$log" ;;
+    memcheck | helgrind) mapfile -t logs < <(valgrind_logs) ;;
+    tsan) ;;
+    *) return ;;
     esac
+    [ ${#logs[@]} -gt 0 ] || return
+    text=$(cut_with "$tool" "${logs[@]}")
+    [ $? -ne 1 ] || printf '%s\n' "$text"
 }
 
 # A valgrind run counts only when every process has its ERROR SUMMARY.

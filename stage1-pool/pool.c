@@ -15,7 +15,9 @@
  * worker's place; the successor joins the dead thread when its own time
  * comes, so at any moment a place has at most one thread to be joined. If
  * the system gives no thread, the dying one goes on serving inside its
- * handler: the pool never shrinks.
+ * handler: the pool never shrinks. (A job that ends its thread there, too, is
+ * beyond POSIX. glibc then runs the handlers once more from the innermost
+ * out; `left` stops those of the outer rounds.)
  *
  * Locks: pool->lock, then the channel's own (inside channel_sent).
  */
@@ -57,6 +59,9 @@ struct pool {
 
 /* The pool that this thread is one of, if any. */
 static _Thread_local struct pool *own_pool;
+
+/* This thread has given up its place, or has closed it for good. */
+static _Thread_local bool left;
 
 static void *worker_main(void *arg);
 
@@ -101,16 +106,20 @@ static void on_death(void *arg)
     struct worker *w = arg;
     pthread_t successor;
 
+    if (left)
+        return;
     w->finished++;
     join_dead(w);
     w->dead = pthread_self();
     w->has_dead = true;
     if (thread_create(&successor, worker_main, w) == 0) {
         w->id = successor;
+        left = true;
         return;
     }
     w->has_dead = false;
     serve(w);
+    left = true;
 }
 
 /* Runs jobs until the channel is closed and empty. */

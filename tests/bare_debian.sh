@@ -177,7 +177,8 @@ run() {
         [ -z "$WITH" ] || install_packages "${packages[@]}"
         copy_tree "$DIR$home/lab"
     fi
-    go_inside "$account" /bin/bash -c "cd ~/lab && $COMMAND"
+    go_inside "$account" /bin/bash -c "cd ~/lab || exit
+$COMMAND"
 }
 
 MARK=.made-by-bare_debian
@@ -212,4 +213,5 @@ case $DIR in /*) ;; *) DIR=$PWD/$DIR ;; esac
 MIRROR=${MIRROR:-$(mirror)}
 [ "$MIRROR" ] || die "no source with $SUITE in this machine's apt: set MIRROR"
 export DIR WHO COMMAND MIRROR SUITE WITH WORKTREE AGAIN
-unshare --mount --pid --fork --kill-child bash "$0" --inside
+# setpriv: when this shell is killed, all of it goes with it
+setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child bash "$0" --inside

@@ -390,6 +390,23 @@ static void small_crowd(const struct run *run)
     channel_destroy(ch);
 }
 
+/* A burst of items, a receiver for each: all of them must be woken. */
+static void small_burst(const struct run *run)
+{
+    struct channel *ch = made_u64(run->size);
+    struct member m[8];
+
+    for (size_t i = 0; i < run->size; i++) {
+        m[i] = (struct member){ .ch = ch, .count = 1 };
+        actor_start(&m[i].actor, recv_count, &m[i]);
+    }
+    for (size_t i = 0; i < run->size; i++)
+        expect_int("channel_send", channel_send(ch, &(uint64_t){ 1 }), 0);
+    for (size_t i = 0; i < run->size; i++)
+        actor_join(&m[i].actor);
+    channel_destroy(ch);
+}
+
 /* ---- 1.4 ---------------------------------------------------------------- */
 
 static void close_drains(const struct run *run)
@@ -639,6 +656,7 @@ static const struct test_case cases[] = {
     { "waits_asleep", waits_asleep, 1 },
     { "each_wakes_one", each_wakes_one, 1 },
     { "small_crowd", small_crowd, 2 },
+    { "small_burst", small_burst, 3 },
     { "close_drains", close_drains, 10 },
     { "close_wakes_receivers", close_wakes_receivers, 1 },
     { "close_wakes_senders", close_wakes_senders, 1 },

@@ -59,19 +59,19 @@ points_of() {
 
 @test "a lost wake-up: the kind, the lines, and a seed that replays" {
     planted wake-only-first
-    run make one CASE=channel/small_crowd TOOL=explore
+    run make one CASE=channel/small_burst TOOL=explore
     [ "$status" -ne 0 ]
     echo "$output"
     [[ $output == *"lost wake-up"* ]]
     [[ $output =~ SEED=([0-9]+) ]]
     seed=${BASH_REMATCH[1]}
-    run make replay CASE=channel/small_crowd SEED="$seed"
+    run make replay CASE=channel/small_burst SEED="$seed"
     [ "$status" -ne 0 ]
     echo "$output"
     [[ $output == *"lost wake-up"* ]]
     [[ $output == *"channel.c:"* ]]
     first=$output
-    run make replay CASE=channel/small_crowd SEED="$seed"
+    run make replay CASE=channel/small_burst SEED="$seed"
     [ "$output" = "$first" ]
     [ "$(awk '{ if (length($0) > 80) n++ } END { print n + 0 }' \
         <<<"$(grep -v '^make' <<<"$output")")" -eq 0 ]

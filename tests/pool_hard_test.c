@@ -308,6 +308,28 @@ static void callers_survive(const struct run *run)
     expect_int("dying jobs that ran", tally_now(&died), CREW * run->size);
 }
 
+/* Beyond the contract, and ungraded: jobs die while the system gives no
+ * thread to replace theirs. The pool goes on all the same. */
+static void deaths_without_threads(const struct run *run)
+{
+    unsigned before = threads_alive();
+    struct pool *pool = made_pool(2, 8);
+    struct tally died = TALLY, ran = TALLY;
+
+    for (int round = 0; round < 2; round++) {
+        fail_creates(round == 0);
+        for (size_t i = 0; i < run->size; i++) {
+            submit(pool, die, &died);
+            submit(pool, tally_up, &ran);
+        }
+        pool_wait(pool);
+    }
+    pool_destroy(pool);
+    expect_int("dying jobs", tally_now(&died), 2 * run->size);
+    expect_int("the others", tally_now(&ran), 2 * run->size);
+    expect_threads("after destroy", before);
+}
+
 static void small_own(const struct run *run)
 {
     struct pool *pool = made_pool(1, 1);
@@ -345,6 +367,7 @@ const struct test_case hard_cases[] = {
     { "deaths", deaths, 1000 },
     { "deaths_then_count", deaths_then_count, 1000 },
     { "deaths_and_wait", deaths_and_wait, 10 },
+    { "deaths_without_threads", deaths_without_threads, 100 },
     { "callers_survive", callers_survive, 50 },
     { "small_own", small_own, 2 },
     { "small_deaths", small_deaths, 2 },

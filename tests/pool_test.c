@@ -6,6 +6,7 @@
 #include "tests/pool_test.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,16 +104,22 @@ int __real_pthread_create(pthread_t *, const pthread_attr_t *,
 int __wrap_pthread_create(pthread_t *, const pthread_attr_t *,
                           void *(*)(void *), void *);
 static unsigned creates_left;       /* set while one thread runs */
+static atomic_bool no_threads;
 
 void fail_create_at(unsigned k)
 {
     creates_left = k;
 }
 
+void fail_creates(bool all)
+{
+    no_threads = all;
+}
+
 int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *attr,
                           void *(*fn)(void *), void *arg)
 {
-    if (creates_left > 0 && --creates_left == 0)
+    if (no_threads || (creates_left > 0 && --creates_left == 0))
         return EAGAIN;
     return __real_pthread_create(id, attr, fn, arg);
 }

@@ -42,6 +42,9 @@ void submit(struct pool *pool, pool_job_fn *fn, void *arg);
 /* The next pthread_create calls work, then the k-th from now fails. */
 void fail_create_at(unsigned k);
 
+/* From now on all of them fail; or, with false, none. */
+void fail_creates(bool all);
+
 /* Waits until this process has as many threads as it had `before`. */
 void expect_threads(const char *tried, unsigned before);
 

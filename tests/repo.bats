@@ -64,6 +64,14 @@ wrong_includes() {
     [[ $output != *" -c "* ]] # nothing left to do
 }
 
+@test "the reference's pool survives deaths while no thread can be had" {
+    cd "$TOP"
+    make -s V=dbg build/dbg/tests/pool_test-shared
+    build/dbg/tests/pool_test-shared deaths_without_threads
+    valgrind -q --error-exitcode=99 --leak-check=full \
+        build/dbg/tests/pool_test-shared deaths_without_threads --size 20
+}
+
 @test "a program of one's own is built from libkvs.pc alone, for each pool" {
     cd "$BATS_TEST_TMPDIR"
     copy_tree t

@@ -15,6 +15,8 @@
 #include <threads.h>
 #include <unistd.h>
 
+bool has_strangers;
+
 static pthread_key_t end_key;
 static unsigned created, create_that_fails;
 
@@ -22,8 +24,10 @@ bool intercept_enter(const void *frame)
 {
     struct thread *t = trace ? sched_self() : NULL;
 
-    if (!t || t->state == FINISHED)
+    if (!t || t->state == FINISHED) {
+        has_strangers |= trace && !t;
         return false;
+    }
     if (t->inside || atomic_load(&trace->current) != t->number)
         report_not_explored("a signal handler uses locks or the clock");
     t->inside = true;

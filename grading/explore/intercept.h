@@ -12,6 +12,8 @@
 
 #include "grading/explore/sched.h"
 
+#pragma GCC visibility push(hidden)
+
 /* The function that we stand before. */
 #define REAL(fn) __extension__ ({                                   \
     static __typeof__(&fn) real_;                                   \
@@ -32,5 +34,7 @@ int64_t intercept_time(clockid_t clock, const struct timespec *t);
 struct timespec intercept_clock(clockid_t clock);
 int64_t intercept_ns(const struct timespec *t);
 bool intercept_valid(const struct timespec *t);
+
+#pragma GCC visibility pop
 
 #endif

@@ -7,12 +7,17 @@
 
 #include <errno.h>
 
-enum { KIND_BITS = 3, ROBUST_BIT = 16, MONOTONIC_BIT = 2 };
+enum {
+    KIND_BITS = 3, ROBUST_BIT = 16, SHARED_BIT = 128,   /* of a mutex */
+    COND_SHARED_BIT = 1, MONOTONIC_BIT = 2,             /* of a condition */
+};
 
 static int kind_of(const pthread_mutex_t *m)
 {
     if (m->__data.__kind & ROBUST_BIT)
         report_not_explored("robust mutexes are not followed");
+    if (m->__data.__kind & SHARED_BIT)
+        report_not_explored("locks between processes are not followed");
     return m->__data.__kind & KIND_BITS;
 }
 
@@ -23,6 +28,8 @@ static struct object *mutex(pthread_mutex_t *m)
 
 static struct object *cond(pthread_cond_t *c)
 {
+    if (c->__data.__wrefs & COND_SHARED_BIT)
+        report_not_explored("locks between processes are not followed");
     return object_at(c, 'C');
 }
 
@@ -173,7 +180,6 @@ int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m)
 {
     if (!ENTER())
         return REAL(pthread_cond_wait)(c, m);
-    sched_test_cancel();
     return intercept_leave(model_wait(cond(c), mutex(m), NEVER));
 }
 
@@ -182,7 +188,6 @@ static int timed_wait(pthread_cond_t *c, pthread_mutex_t *m, clockid_t clock,
 {
     if (!intercept_valid(t))
         return EINVAL;
-    sched_test_cancel();
     return model_wait(cond(c), mutex(m), intercept_time(clock, t));
 }
 

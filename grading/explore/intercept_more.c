@@ -2,6 +2,8 @@
 #include "grading/explore/intercept.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 
 static struct object *rwlock(pthread_rwlock_t *l)
 {
@@ -127,9 +129,27 @@ int sem_init(sem_t *s, int shared, unsigned value)
 
     if (err || !ENTER())
         return err;
+    if (shared)
+        report_not_explored("locks between processes are not followed");
     object_forget(sem(s));
     sem(s)->value = value;
     return intercept_leave(0);
+}
+
+sem_t *sem_open(const char *name, int flags, ...)
+{
+    unsigned mode = 0, value = 0;
+    va_list args;
+
+    if (ENTER())
+        report_not_explored("named semaphores are not followed");
+    if (flags & O_CREAT) {
+        va_start(args, flags);
+        mode = va_arg(args, unsigned);
+        value = va_arg(args, unsigned);
+        va_end(args);
+    }
+    return REAL(sem_open)(name, flags, mode, value);
 }
 
 int sem_destroy(sem_t *s)
@@ -145,7 +165,6 @@ int sem_wait(sem_t *s)
 {
     if (!ENTER())
         return REAL(sem_wait)(s);
-    sched_test_cancel();
     return sem_answer(model_sem_take(sem(s), NEVER, false));
 }
 
@@ -162,7 +181,6 @@ int sem_timedwait(sem_t *s, const struct timespec *t)
         return REAL(sem_timedwait)(s, t);
     if (!intercept_valid(t))
         return sem_answer(EINVAL);
-    sched_test_cancel();
     return sem_answer(
         model_sem_take(sem(s), intercept_time(CLOCK_REALTIME, t), false));
 }
@@ -173,7 +191,6 @@ int sem_clockwait(sem_t *s, clockid_t clock, const struct timespec *t)
         return REAL(sem_clockwait)(s, clock, t);
     if (!intercept_valid(t))
         return sem_answer(EINVAL);
-    sched_test_cancel();
     return sem_answer(model_sem_take(sem(s), intercept_time(clock, t), false));
 }
 
@@ -222,11 +239,15 @@ int pthread_barrier_wait(pthread_barrier_t *b)
     return intercept_leave(model_barrier(barrier(b)));
 }
 
+/* One that is initialised again by a store is seen to be new, because the
+ * model has written "done" into it. */
 int pthread_once(pthread_once_t *once, void (*fn)(void))
 {
     if (!ENTER())
         return REAL(pthread_once)(once, fn);
     struct object *o = object_at(once, 'O');
+    if (o->value && *once == PTHREAD_ONCE_INIT)
+        object_forget(o);
     model_once(o, fn);
     return intercept_leave(0);
 }

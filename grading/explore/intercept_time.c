@@ -124,7 +124,11 @@ int sched_yield(void)
     return yield();
 }
 
-int pthread_yield(void)
+/* The header makes pthread_yield another name of sched_yield; programs may
+ * still ask for the symbol. */
+int old_pthread_yield(void) __asm__("pthread_yield");
+
+int old_pthread_yield(void)
 {
     if (!ENTER())
         return REAL(sched_yield)();

@@ -108,6 +108,7 @@ static enum trace_op op_of(enum woken woken)
 int model_wait(struct object *c, struct object *m, int64_t until)
 {
     sched_point();
+    sched_test_cancel();
     object_used(c);
     object_used(m);
     report_row(OP_WAIT, object_id(c), object_id(m));

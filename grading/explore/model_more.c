@@ -89,6 +89,8 @@ int model_sem_take(struct object *o, int64_t until, bool try)
     bool told = false;
 
     sched_point();
+    if (!try)
+        sched_test_cancel();
     object_used(o);
     while (o->value == 0) {
         if (try)
@@ -133,6 +135,9 @@ int model_barrier(struct object *o)
     return PTHREAD_BARRIER_SERIAL_THREAD;
 }
 
+/* What the C library writes when the function has returned. */
+enum { DONE = 2 };
+
 /* The function was left by pthread_exit: the next caller tries again. */
 static void once_left(void *arg)
 {
@@ -160,6 +165,7 @@ void model_once(struct object *o, void (*fn)(void))
     pthread_cleanup_pop(0);
     t->inside = true;
     o->value = 1;
+    *(pthread_once_t *)o->addr = DONE;      /* for a forked child, too */
     o->owner = NULL;
     sched_wake_all(o);
     sched_after();
@@ -170,6 +176,7 @@ int model_join(struct thread *t, int64_t until)
     uint32_t id = (uint32_t)'T' << 24 | t->number;
 
     sched_point();
+    sched_test_cancel();
     if (t->state != FINISHED)
         report_row(OP_BLOCKED, id, 0);
     while (t->state != FINISHED) {

@@ -89,39 +89,43 @@ static bool is_knot(const struct thread *t)
     return other == t;
 }
 
-/* Conditions first: they are what a lost wake-up is about. */
-static void list_stuck(bool conditions)
+static enum stuck_rank rank_of(const struct thread *t)
+{
+    if (is_knot(t))
+        return IN_A_KNOT;
+    if (!t->on)
+        return ON_A_THREAD;
+    return t->on->letter == 'C' ? ON_A_CONDITION : ON_AN_OBJECT;
+}
+
+static void list_stuck(enum stuck_rank rank)
 {
     for (unsigned i = 1; i <= thread_count; i++) {
         const struct thread *t = threads[i], *other = waits_for(t);
-        bool on_condition = t->on && t->on->letter == 'C';
 
-        if (t->state != BLOCKED || on_condition != conditions ||
+        if (t->state != BLOCKED || rank_of(t) != rank ||
             trace->stuck_count == TRACE_STUCK)
             continue;
         trace->stuck[trace->stuck_count++] = (struct trace_stuck){
             t->number, t->on ? object_id(t->on) : 0,
-            other ? other->number : 0, trace->last_row[t->number] };
+            other ? other->number : 0, trace->last_row[t->number], rank };
     }
 }
 
+/* Threads that wait for each other are a deadlock, whoever else waits. If
+ * there are none, a thread that waits for a condition is the likely cause. */
 void report_deadlock(void)
 {
-    bool knot = false, condition = false;
-
-    for (unsigned i = 1; i <= thread_count; i++)
-        if (threads[i]->state == BLOCKED) {
-            knot |= is_knot(threads[i]);
-            condition |= threads[i]->on && threads[i]->on->letter == 'C';
-        }
-    list_stuck(!knot);
-    list_stuck(knot);
-    if (trace->stuck_count > 0) {
-        trace->kind_thread = trace->stuck[0].thread;
-        trace->kind_object = trace->stuck[0].object;
-        trace->kind_row = trace->stuck[0].row;
-    }
-    stop(condition && !knot ? KIND_LOST_WAKEUP : KIND_DEADLOCK);
+    if (has_strangers)
+        report_not_explored("all wait, but there are threads that were not "
+                            "made by pthread_create");
+    for (unsigned rank = IN_A_KNOT; rank <= ON_A_THREAD; rank++)
+        list_stuck(rank);
+    trace->kind_thread = trace->stuck[0].thread;
+    trace->kind_object = trace->stuck[0].object;
+    trace->kind_row = trace->stuck[0].row;
+    stop(trace->stuck[0].rank == ON_A_CONDITION ? KIND_LOST_WAKEUP
+                                                : KIND_DEADLOCK);
 }
 
 static int main_program(struct dl_phdr_info *info, size_t size, void *arg)

@@ -191,7 +191,7 @@ void sched_doze(int64_t ns)
 {
     self->op++;
     self->sub = 0;
-    self->until = ns < NEVER - now ? now + ns : NEVER - 1;
+    self->until = ns < NEVER / 2 - now ? now + ns : NEVER / 2;
     count_step(self);
     pass_on(self);
 }
@@ -224,18 +224,26 @@ void sched_test_cancel(void)
     self->inside = true;
 }
 
+static bool is_cancel_point(const struct object *on, const struct thread *joins)
+{
+    return joins || (on && on->letter == 'S');
+}
+
 /* Waits for a mutex, a rwlock or a barrier are not cancellation points. */
 bool sched_can_cancel(const struct thread *t)
 {
     return t->state == BLOCKED &&
-           (t->joins || t->on->letter == 'C' || t->on->letter == 'S');
+           (is_cancel_point(t->on, t->joins) || t->on->letter == 'C');
 }
 
-/* A cancelled wait for a condition first gets its mutex back: model_wait. */
+/* A thread that waits for a condition must not end here: it needs its mutex
+ * first, and model_wait sees to that. */
 enum woken sched_block(struct object *on, struct thread *joins, int64_t until)
 {
     struct thread *t = self;
 
+    if (is_cancel_point(on, joins))
+        sched_test_cancel();
     t->state = BLOCKED;
     t->woken = BY_NOBODY;
     t->on = on;
@@ -244,7 +252,7 @@ enum woken sched_block(struct object *on, struct thread *joins, int64_t until)
     t->since = atomic_load(&trace->steps);
     count_step(t);
     pass_on(t);
-    if (t->woken == BY_CANCEL && !(on && on->letter == 'C'))
+    if (t->woken == BY_CANCEL && is_cancel_point(on, joins))
         sched_test_cancel();
     return t->woken;
 }

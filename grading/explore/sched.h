@@ -18,6 +18,9 @@
 
 #define NEVER INT64_MAX
 
+/* The program may have functions and variables of the same names. */
+#pragma GCC visibility push(hidden)
+
 enum thread_state { READY, BLOCKED, FINISHED };
 enum woken { BY_NOBODY, BY_CALL, BY_TIME, BY_CANCEL, BY_CHANCE };
 
@@ -61,6 +64,7 @@ extern struct trace *trace;     /* NULL: the library does nothing */
 extern struct thread *threads[TRACE_THREADS + 1];
 extern unsigned thread_count;
 extern int64_t now;             /* virtual ns since the start */
+extern bool has_strangers;      /* threads that do not take part use locks */
 
 /* The calling thread, if it takes part. */
 struct thread *sched_self(void);
@@ -132,5 +136,7 @@ void model_sem_post(struct object *o);
 int model_barrier(struct object *o);
 void model_once(struct object *o, void (*fn)(void));
 int model_join(struct thread *t, int64_t until);
+
+#pragma GCC visibility pop
 
 #endif

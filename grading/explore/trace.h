@@ -65,9 +65,12 @@ struct trace_row {
     uint64_t at[TRACE_FRAMES];  /* return addresses, innermost first */
 };
 
-/* A thread that waits for ever: for what, and who has it. */
+/* A thread that waits for ever: for what (0: the end of a thread), and who
+ * has it. They are sorted by rank, the cause first. */
+enum stuck_rank { IN_A_KNOT, ON_A_CONDITION, ON_AN_OBJECT, ON_A_THREAD };
+
 struct trace_stuck {
-    uint32_t thread, object, other, row;
+    uint32_t thread, object, other, row, rank;
 };
 
 enum strategy { BY_DEFAULT, BY_SEED, BY_PLAN };
@@ -76,7 +79,7 @@ struct trace {
     /* From the front end. */
     uint64_t seed;
     uint64_t length;            /* steps of the default run, for PCT */
-    int32_t pid;                /* of the command; its children do not join in */
+    int32_t pid;                /* of the command; not of its children */
     uint32_t strategy;
     uint32_t planned;           /* of plan[] */
     struct trace_choice plan[TRACE_CHOICES];
