@@ -159,7 +159,7 @@ $(B)/libkvs.pc: Makefile
 
 TOOL_CFLAGS := $(filter-out -fdebug-prefix-map=%,$(BASE)) -O2 $(WARN)
 EXPLORE_BIN := $(wildcard $(addprefix grading/explore/,\
-	main.c shrink.c columns.c words.c))
+	main.c run.c shrink.c columns.c places.c words.c))
 EXPLORE_LIB := $(filter-out $(EXPLORE_BIN),$(wildcard grading/explore/*.c))
 
 build/tools/runner: grading/runner.c tests/answer.h Makefile

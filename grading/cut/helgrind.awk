@@ -130,22 +130,11 @@ function row_of(line, verb, id,    t) {
 
 # ---- locks
 
-# ch->lock, from the source of the line that made or first took it.
-function lock_name(id,    s) {
-    s = source(id)
-    if (symbol[id] == "" && match(s, /(init|lock)\(&?[^,()]+[,)]/)) {
-        s = substr(s, RSTART, RLENGTH - 1)
-        sub(/.*\(&?/, "", s)
-        return s
-    }
-    return symbol[id]
-}
-
 function lock_text(addr,    id, name) {
     id = "lock" pid "," tolower(addr)
     if (!pick(id))
         return "a mutex at " addr
-    name = lock_name(id)
+    name = symbol[id] == "" ? lock_of(id) : symbol[id]
     return "the mutex " \
         glue((calls(id, "init") ? "made at " : "first locked at ") spot(id)) \
         (name == "" ? "" : " " glue("(" name ")"))
@@ -168,7 +157,7 @@ function finish() {
     else if (kind == "order")
         order()
     else if (kind == "signal")
-        died()
+        dying = vg_died(what, "a")
     else if (kind == "misdeed" && !dying)
         misdone()
     reset()
@@ -233,19 +222,6 @@ function order(    w, first, second) {
         "order " pair(spot("a") spot("b"), spot("c") spot("d")), \
         "take locks in the same order everywhere, or two threads that meet" \
         " here wait for each other for ever")
-}
-
-# A signal from outside is the grader's doing, and no finding.
-function died(    name) {
-    dying = 1
-    match(what, /\(SIG[A-Z0-9]+\)/)
-    name = substr(what, RSTART + 1, RLENGTH - 2)
-    if (name ~ /SIG(TERM|KILL|INT|ALRM|HUP)$/)
-        return
-    row("in", "a")
-    found("the program was killed by " name ", " spot("a"), "signal " spot("a"), \
-        calls("a", "^lock_check$") ? "a pthread call failed: the message" \
-        " on stderr says which" : "")
 }
 
 function misdone(    t, i) {

@@ -122,6 +122,16 @@ function spot(id) { return pick(id) ? spot_of(id, pick(id)) : "?" }
 function place_of(id, i) { return spot_of(id, i) " in " FN[id, i] }
 function at(id) { return glue("at " spot(id) " (" FN[id, pick(id)] ")") }
 
+# ch->lock, where the line of the stack is mutex_lock(&ch->lock) or the like.
+function lock_of(id,    s) {
+    s = source(id)
+    if (!match(s, /(init|lock|destroy|release)\(&?[^,()]+[,)]/))
+        return ""
+    s = substr(s, RSTART, RLENGTH - 1)
+    sub(/.*\(&?/, "", s)
+    return s
+}
+
 # True if some function of the stack that the picked one calls is named so.
 function calls(id, regex,    i) {
     for (i = 1; i <= DEPTH[id] && (i < pick(id) || !pick(id)); i++)
@@ -152,7 +162,7 @@ function fields(s, set,    p, rest, target, name, path) {
         rest = substr(s, RSTART + RLENGTH)
         sub(/.*(->|\.)/, "", name)
         if (!(name in set) && rest !~ /^[ ]*\(/)
-            set[name] = p
+            set[name] = p (rest ~ /^\[/ ? "[..]" : "")
         if (target == "" && (substr(s, 1, RSTART - 1) ~ /(\+\+|--)$/ || rest ~ \
             /^(\[[^][]*\])?[ ]*(\+\+|--|([-+*\/%|&^]|<<|>>)?=([^=]|$))/))
             target = name
@@ -295,4 +305,18 @@ function vg_block(line, id,    off, size) {
         off " bytes " (line ~ / before / ? "before the " : "after the ") size
     return glue(off) (line ~ /free'd/ ? " freed" : " allocated") \
         (pick(id) ? " " at(id) : "")
+}
+
+# Process terminating with default action of signal 6 (SIGABRT). A signal
+# from outside is the grader's doing, and no finding.
+function vg_died(line, id) {
+    match(line, /SIG[A-Z0-9]+/)
+    line = substr(line, RSTART, RLENGTH)
+    if (line !~ /^SIG(TERM|KILL|INT|ALRM|HUP)$/) {
+        row("in", id)
+        found("the program was killed by " line ", " spot(id), \
+            "signal " spot(id), calls(id, "^lock_check$|assert") ? \
+            "an assertion or a pthread call failed: stderr says which" : "")
+    }
+    return 1
 }

@@ -72,7 +72,7 @@ function finish() {
     else if (kind == "open" && !dying)
         left_open()
     else if (kind == "signal")
-        died()
+        dying = vg_died(what, "a")
     else if (kind == "invalid")
         invalid()
     else if (kind == "unset")
@@ -189,18 +189,4 @@ function left_open(    t) {
     row("opened", "a")
     found("left open: " t, "open " spot("a"), \
         "whoever opens a descriptor closes it, on every path")
-}
-
-# A signal from outside is the grader's doing, and no finding.
-function died(    name) {
-    dying = 1
-    match(what, /\(SIG[A-Z0-9]+\)/)
-    name = substr(what, RSTART + 1, RLENGTH - 2)
-    if (name ~ /SIG(TERM|KILL|INT|ALRM|HUP)$/)
-        return
-    row("in", "a")
-    found("the program was killed by " name " " glue("at " spot("a")), "signal " spot("a"), \
-        calls("a", "^lock_check$") ? "a pthread call failed: the message" \
-        " on stderr says which" : calls("a", "assert") ? \
-        "an assertion failed: the message on stderr says which" : "")
 }

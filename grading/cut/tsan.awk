@@ -93,13 +93,8 @@ function who(line) {
 function lock_text(m,    s) {
     if (!(m in MADE) || !pick(m))
         return "a mutex (" m ")"
-    s = source(m)
-    if (match(s, /(init|lock)\(&?[^,()]+[,)]/)) {
-        s = substr(s, RSTART, RLENGTH - 1)
-        sub(/.*\(&?/, "", s)
-    } else
-        s = m
-    return "the mutex " glue("made at " spot(m)) " " glue("(" s ")")
+    s = lock_of(m)
+    return "the mutex " glue("made at " spot(m) " (" (s == "" ? m : s) ")")
 }
 
 # (mutexes: write M0, read M3)
@@ -160,9 +155,11 @@ function race(    name, da, db, gone) {
     else if (!gone)
         name = said["a"] ~ /[Ww]rite of/ ? guess("a", "b") : guess("b", "a")
     row(who(said["a"]) " " da, "a")
-    note(holding(said["a"]))
+    if (what ~ /race/)
+        note(holding(said["a"]))
     row(who(said["b"]) " " db, "b")
-    note(holding(said["b"]))
+    if (what ~ /race/)
+        note(holding(said["b"]))
     if (more != "")
         note(more)
     found((what ~ /use-after-free/ ? "use after free" : gone ? \
@@ -176,16 +173,18 @@ function race(    name, da, db, gone) {
 
 # TSan names a lock that is waited for, and with second_deadlock_stack=1
 # also where the one already held was taken, after it.
-function order(    i, name) {
+function order(    i, name, key, title) {
     for (i = 1; i <= locks; i++) {
-        if (earlier[i])
-            row("  after", "o" i)
-        else
-            row(by[i] " locks", "o" i)
-        note(taken[i] " is taken here")
-        name = name " " spot("o" i)
+        name = lock_of("o" i)
+        row(earlier[i] ? "  after" : by[i] " locks", "o" i)
+        if (name == "")
+            note((name = taken[i]) " is taken here")
+        if (!earlier[i])
+            title = title (title == "" ? " " : " and ") \
+                glue(name " at " spot("o" i))
+        key = key " " spot("o" i)
     }
-    found("lock order inverted:" name, "order" name, \
+    found("lock order inverted:" title, "order" key, \
         "take locks in the same order everywhere, or two threads that meet" \
         " here wait for each other for ever")
 }
@@ -212,7 +211,7 @@ function misdone(    rule, m) {
         rule = "a lock may be used after its init and before its destroy"
     else if (what ~ /signal/)
         rule = "in a signal handler only async-signal-safe calls are allowed"
-    sub(/ on unknown address.*/, "", what)
+    sub(/^SEGV.*/, "the program was killed by SIGSEGV", what)
     row("in", "a")
     if (m ~ /^M/ && DEPTH[m])
         note(lock_text(m))

@@ -18,6 +18,7 @@ struct table {
     unsigned count;
     int width;                  /* of a cell */
     uint32_t from;              /* the first row shown */
+    bool own_only;              /* leave out what the test does for itself */
 };
 
 static bool has_column(const struct table *c, unsigned thread)
@@ -137,12 +138,32 @@ static void print_row(const struct trace *t, const struct table *c,
         printf("[thread %u: %s]\n", thread, text);
 }
 
+/* The locks that the test takes for its own bookkeeping only distract, where
+ * there are steps of the student's to be seen. */
+static bool is_shown(const struct trace *t, const struct table *c, uint32_t i)
+{
+    int op = t->rows[i].op;
+
+    if (is_return_of_wait(t, i))
+        return false;
+    return !c->own_only || place_is_own(place_of(t, i)) ||
+           (op != OP_LOCK && op != OP_UNLOCK && op != OP_DESTROY);
+}
+
+static bool any_own(const struct trace *t, const struct table *c)
+{
+    for (uint32_t i = c->from; i < t->row_count; i++)
+        if (place_is_own(place_of(t, i)))
+            return true;
+    return false;
+}
+
 static void print_rows(const struct trace *t, const struct table *c)
 {
     if (c->from > 0)
         printf("(%u earlier steps are not shown)\n", c->from);
     for (uint32_t i = c->from; i < t->row_count; i++)
-        if (!is_return_of_wait(t, i))
+        if (is_shown(t, c, i))
             print_row(t, c, i);
 }
 
@@ -161,7 +182,24 @@ static void print_line(const struct explorer *e, const struct place *p)
         fclose(f);
     if (n != p->line)
         return;
-    printf("%s:%d: %s", p->file, p->line, line + strspn(line, " \t"));
+    line[strcspn(line, "\n")] = '\0';
+    n = snprintf(path, sizeof path, "%s:%d: %s", p->file, p->line,
+                 line + strspn(line, " \t"));
+    printf("%.*s\n", WIDTH, path);
+}
+
+/* As many words as fit on a line; those that follow are indented. */
+static void print_wrapped(const char *text)
+{
+    int indent = 0;
+
+    while (*text) {
+        size_t n = fitting(text, (size_t)(WIDTH - indent));
+
+        printf("%*s%.*s\n", indent, "", (int)n, text);
+        text += n + (text[n] == ' ');
+        indent = 2;
+    }
 }
 
 static int by_file_and_line(const void *a, const void *b)
@@ -180,7 +218,8 @@ static void print_lines(const struct explorer *e, const struct table *c)
     int n = 0, shown = 0;
 
     for (uint32_t i = c->from; i < t->row_count && n < ROWS_MAX; i++)
-        if (t->rows[i].op != OP_END && (lines[n] = place_of(t, i)))
+        if (t->rows[i].op != OP_END && is_shown(t, c, i) &&
+            (lines[n] = place_of(t, i)))
             n++;
     qsort(lines, (size_t)n, sizeof *lines, by_file_and_line);
     for (int i = 0; i < n && shown < LINES_MAX; i++)
@@ -194,17 +233,20 @@ void columns_print(struct explorer *e, enum trace_kind kind)
 {
     struct trace *t = e->trace;
     struct table c = { .count = 0 };
-    char text[1024];
+    char text[1024], verdict[1200];
 
     c.from = t->row_count > ROWS_MAX ? t->row_count - ROWS_MAX : 0;
     for (uint32_t i = c.from; i < t->row_count; i++)
         places_want(t, i);
     describe(e, kind, text, sizeof text);
     choose_columns(t, &c);
+    c.own_only = any_own(t, &c);
     putchar('\n');
     print_heads(&c);
     print_rows(t, &c);
     putchar('\n');
     print_lines(e, &c);
-    printf("\n%s: %s\n", kind_name(kind), text);
+    putchar('\n');
+    snprintf(verdict, sizeof verdict, "%s: %s", kind_name(kind), text);
+    print_wrapped(verdict);
 }

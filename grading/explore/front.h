@@ -62,6 +62,9 @@ void places_look_up(const struct explorer *e);
 /* The place of a row, or NULL. */
 const struct place *place_of(const struct trace *t, uint32_t row);
 
+/* Is it a line of the student's? */
+bool place_is_own(const struct place *p);
+
 /* `channel.c:57`; good for the next three calls. */
 const char *place_text(const struct trace *t, uint32_t row);
 

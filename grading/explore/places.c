@@ -84,7 +84,11 @@ static char *relative(const char *root, char *file)
 {
     size_t n = strlen(root);
 
-    return strncmp(file, root, n) == 0 && file[n] == '/' ? file + n + 1 : file;
+    if (strncmp(file, root, n) == 0 && file[n] == '/')
+        file += n + 1;
+    while (file[0] == '.' && file[1] == '/')    /* an -I. of the compiler's */
+        file += 2;
+    return file;
 }
 
 /* A line of the answer is `0x...` for a new address, or `file:line`. */
@@ -128,8 +132,10 @@ bool starts_with(const char *text, const char *start)
     return strncmp(text, start, strlen(start)) == 0;
 }
 
-static bool is_own(const char *file)
+bool place_is_own(const struct place *p)
 {
+    const char *file = p ? p->file : "/";
+
     return *file != '/' && !starts_with(file, "common/") &&
            !starts_with(file, "tests/") && !starts_with(file, "grading/");
 }
@@ -144,7 +150,7 @@ const struct place *place_of(const struct trace *t, uint32_t index)
         for (int k = 0; a >= 0 && k < addresses[a].count; k++) {
             const struct place *p = &addresses[a].places[k];
 
-            if (is_own(p->file))
+            if (place_is_own(p))
                 return p;
             if (!first)
                 first = p;

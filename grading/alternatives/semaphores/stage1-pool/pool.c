@@ -43,7 +43,7 @@ struct worker {
     struct worker *next;        /* in the list of the idle */
     struct job *given;          /* to an idle one, before called is posted */
     sem_t called;
-    pthread_t thread;
+    pthread_t thread;           /* this and what follows: under the lock */
     pthread_t succeeded;        /* the thread before, not yet joined, ... */
     bool is_successor;          /* ... if there is one */
 };
@@ -201,6 +201,8 @@ static void *worker_main(void *arg)
 {
     struct worker *self = arg;
     struct job *job, copy;
+    bool is_successor;
+    pthread_t before;
 
     self_set(self);
     while ((job = next_job(self)) != NULL) {
@@ -210,8 +212,13 @@ static void *worker_main(void *arg)
         finished(self->pool);
     }
     self_set(NULL);
-    if (self->is_successor)
-        thread_join(self->succeeded);
+
+    mutex_lock(&self->pool->lock);
+    is_successor = self->is_successor;
+    before = self->succeeded;
+    mutex_unlock(&self->pool->lock);
+    if (is_successor)
+        thread_join(before);
     return NULL;
 }
 
@@ -222,24 +229,26 @@ static void worker_died(void *arg)
 {
     struct worker *self = arg;
     struct pool *pool = self->pool;
-    bool was_successor = self->is_successor;
-    pthread_t before = self->succeeded;
+    bool was_successor;
+    pthread_t before, successor;
     int err;
 
-    self->is_successor = true;
-    self->succeeded = pthread_self();
-    err = thread_create(&self->thread, worker_main, self);
+    mutex_lock(&pool->lock);
+    was_successor = self->is_successor;
+    before = self->succeeded;
+    err = thread_create(&successor, worker_main, self);
     if (!err) {
-        finished(pool);
-        if (was_successor)
-            thread_join(before);
-    } else {            /* no thread to be had: this one goes on */
-        self->is_successor = was_successor;
-        self->thread = self->succeeded;
-        self->succeeded = before;
-        finished(pool);
-        worker_main(self);
+        self->is_successor = true;
+        self->succeeded = pthread_self();
+        self->thread = successor;
     }
+    mutex_unlock(&pool->lock);
+
+    finished(pool);
+    if (err)
+        worker_main(self);      /* no thread to be had: this one goes on */
+    else if (was_successor)
+        thread_join(before);
 }
 
 /* Ends the first n workers and frees all; nothing is queued, nothing runs. */
@@ -252,10 +261,10 @@ static void stop(struct pool *pool, unsigned n)
     while (pool->idle)
         give_locked(pool, NULL);
     mutex_unlock(&pool->lock);
-    for (i = 0; i < n; i++)
+    for (i = 0; i < n; i++) {
         thread_join(pool->workers[i].thread);
-    for (i = 0; i < pool->threads; i++)
         sem_destroy(&pool->workers[i].called);
+    }
     mutex_release(&pool->lock);
     free(pool);
 }
@@ -283,14 +292,13 @@ int pool_create(struct pool **out, const struct pool_options *options)
     pool->last_submit = &pool->submits;
     mutex_init(&pool->lock);
     for (i = 0; i < pool->threads; i++) {
-        pool->workers[i].pool = pool;
-        sem_init(&pool->workers[i].called, 0, 0);
-    }
-    for (i = 0; i < pool->threads; i++) {
         struct worker *worker = &pool->workers[i];
 
+        worker->pool = pool;
+        sem_init(&worker->called, 0, 0);
         err = thread_create(&worker->thread, worker_main, worker);
         if (err) {
+            sem_destroy(&worker->called);
             stop(pool, i);
             return err;
         }

@@ -61,8 +61,7 @@ static void job_over(void *arg)
         sem_post(&waiter->served);
     }
     mutex_unlock(&pool->lock);
-    /* From here on the pool may be gone: destroy joins a thread that has
-     * joined this one, but frees nothing before. */
+    /* Nobody else knows of it any more: this thread has taken it over. */
     if (any_before)
         thread_join(before);
 }
