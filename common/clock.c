@@ -40,7 +40,7 @@ uint64_t deadline_in_ms(int64_t ms)
 
 bool deadline_over(uint64_t deadline)
 {
-    return deadline != DEADLINE_NEVER && clock_now_ns() >= deadline;
+    return clock_now_ns() >= deadline;
 }
 
 int deadline_left_ms(uint64_t deadline)

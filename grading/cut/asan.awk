@@ -39,7 +39,7 @@ function take(line) {
     if (line ~ /^(READ|WRITE) of size/)
         access = line
     else if (line ~ / is located .* (region|global variable)/)
-        located = line
+        global(located = line)
     else if (line ~ / is located in stack of/) {
         located = line
         stack("made")
@@ -47,9 +47,11 @@ function take(line) {
         stack("freed")
     else if (line ~ /^(previously )?allocated by/)
         stack("made")
-    else if (line ~ /<== Memory access/ && match(line, /'[^']*'/))
+    else if (line ~ /<== Memory access/ && match(line, /'[^']*'/)) {
         variable = substr(line, RSTART + 1, RLENGTH - 2)
-    else if (line == "" || line ~ /^Thread T[0-9]+ created/)
+        if (pick("made"))
+            LINE["made", pick("made")] = after(line, "(line ") + 0
+    } else if (line == "" || line ~ /^Thread T[0-9]+ created/)
         stack("none")
 }
 
@@ -94,9 +96,18 @@ function finish(    title, t, rule, verb) {
     if (DEPTH["freed"])
         row("freed", "freed")
     if (DEPTH["made"])
-        row(located ~ /in stack/ ? "on the stack of" : "allocated", "made")
-    found(title ", " spot("a"), title spot("a"), rule)
+        row(located ~ /region/ ? "allocated" : "declared", "made")
+    found(title by_the_way("a"), title spot("a"), rule)
     what = ""
+}
+
+# ... of global variable 'sends' defined in 'path/channel.c:24:17' ...
+function global(line,    w) {
+    if (!match(line, /defined in '[^']*'/))
+        return
+    split(substr(line, RSTART + 12, RLENGTH - 13), w, ":")
+    stack("made")
+    frame("", w[1], w[2])
 }
 
 # ", 4 bytes after the 8 allocated"; a variable's name where there is one.
@@ -147,9 +158,8 @@ function undefined(line,    w, message) {
     finish()
     begin()
     stack("a")
-    frame("?", w[1], w[2])
-    OURS = mine("a")
-    add("in", spot("a"), source("a"))
+    frame("", w[1], w[2])
+    row("in", "a")
     gsub(/[^ -~]/, "?", message)
     found("undefined: " message, "undefined " spot("a"), \
         "the C standard gives this no meaning")

@@ -10,7 +10,7 @@
 
 BEGIN {
     WIDTH = 80
-    MOST = 5
+    MOST = 5            # findings that are printed
     GLUE = "\001"       # a space at which no line is broken
     while (own != "" && (getline path < own) > 0) {
         sub(/^\.\//, "", path)
@@ -99,7 +99,7 @@ function worth(id, i,    path) {
     if (base(FILE[id, i]) in OWN)
         return 5
     path = locate(FILE[id, i])
-    if (path ~ /(^|\/)lock\.h$/)
+    if (FILE[id, i] ~ /(^|\/)lock\.h$/)
         return 2
     return path == "" ? 1 : path ~ /^(tests|common)\// ? 4 : 3
 }
@@ -119,7 +119,15 @@ function mine(id) { return pick(id) && worth(id, pick(id)) == 5 }
 function source(id) { return text(FILE[id, pick(id)], LINE[id, pick(id)]) }
 function spot_of(id, i) { return base(FILE[id, i]) ":" LINE[id, i] }
 function spot(id) { return pick(id) ? spot_of(id, pick(id)) : "?" }
-function place_of(id, i) { return spot_of(id, i) " in " FN[id, i] }
+function place_of(id, i) {
+    return spot_of(id, i) (FN[id, i] == "" ? "" : " in " FN[id, i])
+}
+
+# For titles: nothing when the place would tell the student nothing.
+function by_the_way(id) {
+    return pick(id) && worth(id, pick(id)) >= 4 ? ", " spot(id) : ""
+}
+
 function at(id) { return glue("at " spot(id) " (" FN[id, pick(id)] ")") }
 
 # ch->lock, where the line of the stack is mutex_lock(&ch->lock) or the like.
@@ -130,6 +138,16 @@ function lock_of(id,    s) {
     s = substr(s, RSTART, RLENGTH - 1)
     sub(/.*\(&?/, "", s)
     return s
+}
+
+# "the mutex made at channel.c:34 (ch->lock)", of the stack that made it or
+# first took it; `name` is its name, if anybody told.
+function lock_made(id, name) {
+    if (name == "")
+        name = lock_of(id)
+    return (calls(id, "rwlock") ? "the rwlock " : "the mutex ") \
+        glue((calls(id, "init") ? "made at " : "first locked at ") spot(id) \
+        (name == "" ? "" : " (" name ")"))
 }
 
 # True if some function of the stack that the picked one calls is named so.
@@ -187,12 +205,12 @@ function guess(w, o,    a, b, target, name, n, only) {
 
 # ---- findings
 
-function begin() { ROWS = OURS = 0 }
+function begin() { ROWS = OURS = CAUSE = 0 }
 function note(s) { add("-", "", s) }
 
-function add(left, where, src) {
+function add(left, place, src) {
     LEFT[++ROWS] = left
-    PLACE[ROWS] = where
+    PLACE[ROWS] = place
     SRC[ROWS] = src
 }
 
@@ -246,19 +264,20 @@ function body(    i, out, l, p, s) {
     return out
 }
 
-# Ends a finding; `key` is the same for two that say the same.
+# Ends a finding; `key` is the same for two that say the same. With CAUSE set
+# it is printed before all others.
 function found(title, key, rule) {
     if (key in SEEN)
         return
     SEEN[key] = 1
     FINDING[++FOUND] = wrap(title, "  ", "") body() \
         (rule == "" ? "" : wrap(rule, pad("", 10), "    rule: "))
-    RANK[FOUND] = OURS ? 1 : 2
+    RANK[FOUND] = CAUSE ? 0 : OURS ? 1 : 2
 }
 
 # Prints the findings; to be called last, and its value is the exit status.
 function show(    rank, i, n) {
-    for (rank = 1; rank <= 2; rank++)
+    for (rank = 0; rank <= 2; rank++)
         for (i = 1; i <= FOUND; i++)
             if (RANK[i] == rank && ++n <= MOST)
                 printf "%s", FINDING[i]
@@ -289,7 +308,8 @@ function vg_frame(line,    file) {
     if (match(line, / \([^()]+:[0-9]+\)$/))
         file = substr(line, RSTART + 2, RLENGTH - 3)
     sub(/ \(.*/, "", line)
-    frame(line, substr(file, 1, index(file, ":") - 1), after(file, ":"))
+    frame(line, file == "" ? "" : substr(file, 1, index(file, ":") - 1), \
+        after(file, ":"))
     return 1
 }
 
@@ -314,7 +334,7 @@ function vg_died(line, id) {
     line = substr(line, RSTART, RLENGTH)
     if (line !~ /^SIG(TERM|KILL|INT|ALRM|HUP)$/) {
         row("in", id)
-        found("the program was killed by " line ", " spot(id), \
+        found("the program was killed by " line by_the_way(id), \
             "signal " spot(id), calls(id, "^lock_check$|assert") ? \
             "an assertion or a pthread call failed: stderr says which" : "")
     }

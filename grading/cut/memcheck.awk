@@ -80,7 +80,7 @@ function finish() {
     else if (kind == "other") {
         row("in", "a")
         sub(/\(0x.*/, "", what)
-        found(what ", " spot("a"), what spot("a"))
+        found(what by_the_way("a"), what spot("a"))
     }
     reset()
 }
@@ -130,24 +130,22 @@ function invalid(    title, rule, n) {
     else if (address ~ /stack/ && address !~ /not stack'd/)
         title = title ", on a stack"
     history()
-    found(title ", " spot("a"), (what ~ /free/ ? "free " : "access ") spot("a") spot("b"), \
+    found(title by_the_way("a"), (what ~ /free/ ? "free " : "access ") spot("a") spot("b"), \
         rule)
 }
 
 function unset(    t) {
     t = "use of a value that was never set"
-    if (what ~ /^Syscall param/) {
-        t = "a value that was never set goes to " \
-            glue("the system call " after(what, "param "))
-        if (what ~ /unaddressable/)
-            t = "memory that is not ours goes to " \
-                glue("the system call " after(what, "param "))
-    }
+    if (match(what, /param [^ ]+/))
+        t = (what ~ /unaddressable/ ? "memory that is not allocated" : \
+            "a value that was never set") " goes to " \
+            glue("the system call " substr(what, RSTART + 6, RLENGTH - 6))
     row("in", "a")
     if (DEPTH["b"])
         row("made", "b")
-    found(t ", " spot("a"), t spot("a"), "set every field before it is read: memory from" \
-        " malloc is not zero")
+    found(t by_the_way("a"), t spot("a"), what ~ /unaddressable/ ? \
+        "use only what is allocated and not yet freed" : \
+        "set every field before it is read: memory from malloc is not zero")
 }
 
 # A thread's own memory leaks when nobody joins the thread.
@@ -156,6 +154,7 @@ function leak(    loss, blocks) {
     gsub(/,/, "", loss)
     blocks = after(loss, "bytes in ") + 0
     if (calls("a", "^(allocate_dtv|_dl_allocate_tls|allocate_stack)$")) {
+        CAUSE = 1
         row("created", "a")
         found((blocks > 1 ? blocks " threads" : "a thread") " created " \
             glue("at " spot("a")) (blocks > 1 ? " were" : " was") \

@@ -34,6 +34,7 @@ function head(line) {
     locks = accesses = 0
     said["a"] = said["b"] = memory = more = cycle = ""
     stack("a"); stack("b"); stack("block"); stack("leak")
+    split("", destroyed)
     for (id in MADE)
         stack(id)
     if (what !~ /data race|use-after-free|inversion/)
@@ -54,6 +55,8 @@ function take(line,    id) {
         stack("block")
     } else if (line ~ /^Mutex M[0-9]+ (acquired here|previously acquired)/)
         order_line(line)
+    else if (line ~ /^Mutex M[0-9]+ is already destroyed/)
+        destroyed[after(line, "Mutex ")] = 1
     else if (line ~ /^Mutex M[0-9]+ .*created at/)
         made(after(line, "Mutex "))
     else if (line ~ /^Thread T[0-9]+ .*created by/)
@@ -90,11 +93,10 @@ function who(line) {
     return "thread " after(line, "thread ")
 }
 
-function lock_text(m,    s) {
-    if (!(m in MADE) || !pick(m))
-        return "a mutex (" m ")"
-    s = lock_of(m)
-    return "the mutex " glue("made at " spot(m) " (" (s == "" ? m : s) ")")
+function lock_text(m) {
+    if (m in destroyed)
+        return "a mutex that was then destroyed"
+    return m in MADE && pick(m) ? lock_made(m, "") : "a mutex (" m ")"
 }
 
 # (mutexes: write M0, read M3)
@@ -105,7 +107,7 @@ function holding(line,    w, n, i, out) {
     for (i = 1; i <= n; i++)
         if (w[i] ~ /^M[0-9]/)
             out = out (out == "" ? "holding " : " and ") \
-                lock_text(w[i])
+                lock_text(w[i]) (w[i - 1] == "read" ? " for reading" : "")
     return out
 }
 
@@ -166,8 +168,11 @@ function race(    name, da, db, gone) {
         "freed or destroyed while in use" : "data race") \
         (name == "" ? "" : " on " name) ": " \
         glue(plural(after(said["a"], "of size "), "byte")) kind_of_memory(), \
+        gone ? "gone " spot(da ~ /frees|destroys/ ? "a" : "b") : \
         "race " pair(spot("a"), spot("b")), gone ? \
         "first make sure that no thread uses it or will, then free it" : \
+        (said["a"] said["b"]) ~ /read M/ ? \
+        "a lock held for reading does not keep another reader out" : \
         "two threads use it, one writes, and no lock was held by both")
 }
 
@@ -190,6 +195,7 @@ function order(    i, name, key, title) {
 }
 
 function leak() {
+    CAUSE = 1
     row("created", leaker)
     found((more == "" ? "a thread" : more + 1 " threads") " created " \
         glue("at " spot(leaker)) (more == "" ? " was" : " were") \
@@ -217,5 +223,5 @@ function misdone(    rule, m) {
         note(lock_text(m))
     if (DEPTH["b"])
         row("held since", "b")
-    found(what ", " spot("a"), what spot("a"), rule)
+    found(what by_the_way("a"), what spot("a"), rule)
 }

@@ -36,7 +36,8 @@ struct pool {
     struct place places[];
 };
 
-static _Thread_local struct pool *current;  /* whose thread this is */
+/* Whose thread this is; NULL again when it has left the pool. */
+static _Thread_local struct pool *current;
 
 static void job_done(struct pool *pool)
 {
@@ -65,6 +66,8 @@ static void died(void *arg)
     bool has_before;
     int err;
 
+    if (current != pool)
+        return;     /* the handler of an outer work, see below */
     pthread_mutex_lock(&pool->lock);
     before = place->before;
     has_before = place->has_before;
@@ -79,11 +82,11 @@ static void died(void *arg)
     if (err) {      /* no thread to be had: this one goes on, dead or not */
         job_done(pool);
         work(place);
-        return;
+    } else {
+        current = NULL;
+        job_done(pool);
+        join_if(has_before, before);
     }
-    current = NULL;
-    job_done(pool);
-    join_if(has_before, before);
 }
 
 static void *work(void *arg)
@@ -101,6 +104,7 @@ static void *work(void *arg)
         job_done(pool);
     }
     pthread_cleanup_pop(0);
+    current = NULL;
 
     pthread_mutex_lock(&pool->lock);
     before = place->before;

@@ -73,8 +73,7 @@ static struct waiter *line_leave(struct line *line)
     return waiter;
 }
 
-/* The waiter may be gone from its stack as soon as it is posted. */
-static void serve(struct waiter *waiter, struct node *node, int answer)
+static void serve_locked(struct waiter *waiter, struct node *node, int answer)
 {
     waiter->node = node;
     waiter->answer = answer;
@@ -90,6 +89,8 @@ static void stand_and_unlock(struct channel *channel, struct line *line,
     mutex_unlock(&channel->lock);
     while (sem_wait(&waiter->served))
         ;       /* EINTR: a signal handler ran */
+    mutex_lock(&channel->lock);     /* until sem_post has returned: it may */
+    mutex_unlock(&channel->lock);   /* still look at what we destroy now */
     sem_destroy(&waiter->served);
 }
 
@@ -122,7 +123,7 @@ static struct node *take_locked(struct channel *channel, size_t n)
         struct waiter *sender = line_leave(&channel->senders);
 
         append_locked(channel, sender->node);
-        serve(sender, NULL, 0);
+        serve_locked(sender, NULL, 0);
     }
     return taken;
 }
@@ -199,7 +200,7 @@ static int send_item(struct channel *channel, const void *item, enum how how)
         err = -EPIPE;
     } else if (channel->receivers.first) {
         channel->sent++;
-        serve(line_leave(&channel->receivers), node, 0);
+        serve_locked(line_leave(&channel->receivers), node, 0);
     } else if (channel->count < channel->capacity || how == FORCE) {
         append_locked(channel, node);
     } else if (how == TRY) {
@@ -321,8 +322,8 @@ void channel_close(struct channel *channel)
     mutex_lock(&channel->lock);
     channel->closed = true;
     while (channel->senders.first)
-        serve(line_leave(&channel->senders), NULL, -EPIPE);
+        serve_locked(line_leave(&channel->senders), NULL, -EPIPE);
     while (channel->receivers.first)
-        serve(line_leave(&channel->receivers), NULL, -EPIPE);
+        serve_locked(line_leave(&channel->receivers), NULL, -EPIPE);
     mutex_unlock(&channel->lock);
 }

@@ -13,7 +13,9 @@
  * Under the lock, between calls:
  *   a worker is idle only while the queue is empty,
  *   a submit stands in line only while capacity jobs or more are queued,
- *   unfinished == jobs queued + jobs given to a worker and not done. */
+ *   unfinished is jobs queued + jobs given to a worker and not done
+ *                 (+ submits that destroy has sent away and that are still
+ *                 on their way out). */
 #include "stage1-pool/pool.h"
 
 #include <errno.h>
@@ -96,20 +98,22 @@ static void sem_sleep(sem_t *sem)
         ;       /* EINTR: a signal handler ran */
 }
 
-static void serve(struct waiter *waiter, int answer)
+static void serve_locked(struct waiter *waiter, int answer)
 {
     waiter->answer = answer;
     sem_post(&waiter->served);
 }
 
-/* Enters with the lock, leaves without. The waiter is in a list already. */
-static int sleep_unlock(struct pool *pool, struct waiter *waiter)
+/* Sleeps without the lock. The waiter is in a list already. The lock comes
+ * back before the semaphore goes: sem_post, which is called with the lock,
+ * may look at it until it returns. */
+static void sleep_locked(struct pool *pool, struct waiter *waiter)
 {
     sem_init(&waiter->served, 0, 0);
     mutex_unlock(&pool->lock);
     sem_sleep(&waiter->served);
+    mutex_lock(&pool->lock);
     sem_destroy(&waiter->served);
-    return waiter->answer;
 }
 
 static struct waiter *first_submit_locked(struct pool *pool)
@@ -145,7 +149,7 @@ static struct job *dequeue_locked(struct pool *pool)
         struct waiter *waiter = first_submit_locked(pool);
 
         enqueue_locked(pool, waiter->job);
-        serve(waiter, 0);
+        serve_locked(waiter, 0);
     }
     return job;
 }
@@ -160,16 +164,21 @@ static void give_locked(struct pool *pool, struct job *job)
     sem_post(&worker->called);
 }
 
-static void finished(struct pool *pool)
+static void finished_locked(struct pool *pool)
 {
-    mutex_lock(&pool->lock);
     pool->unfinished--;
     while (pool->unfinished == 0 && pool->waits) {
         struct waiter *waiter = pool->waits;
 
         pool->waits = waiter->next;
-        serve(waiter, 0);
+        serve_locked(waiter, 0);
     }
+}
+
+static void finished(struct pool *pool)
+{
+    mutex_lock(&pool->lock);
+    finished_locked(pool);
     mutex_unlock(&pool->lock);
 }
 
@@ -333,10 +342,10 @@ static int submit(struct pool *pool, pool_job_fn *fn, void *arg, bool may_wait)
         self.job = job;
         *pool->last_submit = &self;
         pool->last_submit = &self.next;
-        err = sleep_unlock(pool, &self);
+        sleep_locked(pool, &self);
+        err = self.answer;
         if (err)
-            free(job);
-        return err;
+            finished_locked(pool);      /* see pool_destroy */
     }
     mutex_unlock(&pool->lock);
     if (err)
@@ -368,13 +377,12 @@ void pool_wait(struct pool *pool)
 
     forbid_own_thread(pool, "pool_wait");
     mutex_lock(&pool->lock);
-    if (pool->unfinished == 0) {
-        mutex_unlock(&pool->lock);
-        return;
+    if (pool->unfinished > 0) {
+        self.next = pool->waits;
+        pool->waits = &self;
+        sleep_locked(pool, &self);
     }
-    self.next = pool->waits;
-    pool->waits = &self;
-    sleep_unlock(pool, &self);
+    mutex_unlock(&pool->lock);
 }
 
 void pool_destroy(struct pool *pool)
@@ -384,8 +392,10 @@ void pool_destroy(struct pool *pool)
     forbid_own_thread(pool, "pool_destroy");
     mutex_lock(&pool->lock);
     pool->closing = true;
-    while (pool->submits)
-        serve(first_submit_locked(pool), -ECANCELED);
+    while (pool->submits) {
+        pool->unfinished++;     /* until it has left the pool */
+        serve_locked(first_submit_locked(pool), -ECANCELED);
+    }
     mutex_unlock(&pool->lock);
     pool_wait(pool);            /* afterwards there is nobody left to submit */
     stop(pool, pool->threads);

@@ -144,17 +144,17 @@ void pool_wait(struct pool *pool)
 
     forbid_own_thread(pool, "pool_wait");
     mutex_lock(&pool->lock);
-    if (pool->running == 0) {
+    if (pool->running > 0) {
+        sem_init(&self.served, 0, 0);
+        self.next = pool->waits;
+        pool->waits = &self;
         mutex_unlock(&pool->lock);
-        return;
+        while (sem_wait(&self.served))
+            ;   /* EINTR: a signal handler ran */
+        mutex_lock(&pool->lock);        /* so that sem_post has returned */
+        sem_destroy(&self.served);
     }
-    sem_init(&self.served, 0, 0);
-    self.next = pool->waits;
-    pool->waits = &self;
     mutex_unlock(&pool->lock);
-    while (sem_wait(&self.served))
-        ;       /* EINTR: a signal handler ran */
-    sem_destroy(&self.served);
 }
 
 void pool_destroy(struct pool *pool)

@@ -53,7 +53,7 @@ void channel_destroy(struct channel *ch)
     cond_release(&ch->filled);
     if (BUG == bad_free)
         free(ch->ring + 1);
-    if (BUG != leak && BUG != leak_direct)
+    if (BUG != leak)
         free(ch->ring);
     if (BUG == double_free)
         free(ch->ring);
@@ -92,8 +92,8 @@ static void count_send(struct channel *ch, int item)
     mutex_unlock(&ch->log_lock);
     if (BUG == race_global)
         sent_in_all++;
-    if (BUG == race_array)
-        sends_of[item % 2]++;
+    if (BUG == past_global)
+        sends_of[4 + item % 2]++;
 }
 
 int channel_send(struct channel *ch, int item)
@@ -104,7 +104,7 @@ int channel_send(struct channel *ch, int item)
     } else {
         mutex_lock(&ch->lock);
         if (ch->count == ch->capacity) {
-            if (BUG != lock_kept)
+            if (BUG != lock_kept && BUG != unlock_foreign)
                 mutex_unlock(&ch->lock);
             return -1;
         }

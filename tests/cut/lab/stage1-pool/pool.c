@@ -46,6 +46,12 @@ int pool_submit(struct pool *pool, int item)
         pool = NULL;
     if (BUG == aborts)
         abort();
+    if (BUG == past_stack) {
+        int last[2] = { 0 };
+
+        last[pool->threads]++;
+        item += last[0];
+    }
     return channel_send(pool->jobs, item);
 }
 
