@@ -188,7 +188,8 @@ function one_speed(n, s,    r, e, m) {
         task_earned += e
         task_max += m
     }
-    shown = shown (shown ? " " : "") sprintf("%.1fx", ratio[s])
+    if (!bonus_only[s])
+        shown = shown (shown ? " " : "") sprintf("%.1fx", ratio[s])
 }
 
 function one_stage(name,    i, n, s, earned, max, bonus, off) {

@@ -56,15 +56,12 @@ function task_line(f,    word) {
     else if (unwritten[f[2]] && f[3] == 0)
         printf "  %-4s %-41s %-21s %4s/%s\n", f[2], substr(f[7], 1, 41), \
             "  not written", f[3], f[4]
+    else if (length(f[8]) > 6)      # speed: ratios, not counts
+        printf "  %-4s %-41s %14s %6s %5s/%s%s\n", f[2], \
+            substr(f[7], 1, 41), f[8], "", f[3], f[4], bonus(f[5])
     else
         printf "  %-4s %-41s %6s %7s %6s %5s/%s%s\n", f[2], \
-            substr(f[7], 1, 41), (wide(f[8]) ? "" : f[8]), \
-            (wide(f[8]) ? f[8] : f[9]), f[10], f[3], f[4], bonus(f[5])
-}
-
-# Speed ratios take two columns.
-function wide(s) {
-    return length(s) > 6
+            substr(f[7], 1, 41), f[8], f[9], f[10], f[3], f[4], bonus(f[5])
 }
 
 function bonus(n) {

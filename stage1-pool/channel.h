@@ -61,7 +61,8 @@ int channel_recv(struct channel *channel, void *item);
 
 /* Waits until there is an item, then takes what is there now, at most max:
  * one wait, one lock, many items. `items` has room for max of them. Answers
- * how many came (at least 1), -EPIPE, or -EINVAL for a max of 0.  (1.4) */
+ * how many came (at least 1, at most INT_MAX), -EPIPE, or -EINVAL for a max
+ * of 0.  (1.4) */
 int channel_recv_batch(struct channel *channel, void *items, size_t max);
 
 /* Lets nothing more in and wakes everybody who waits. Closing twice is

@@ -40,8 +40,9 @@
  *            -ENOENT     this program has no pool of that name
  *            -EAGAIN     try_submit: full. Any: the system gives no thread
  *            -ENOMEM     out of memory
- *            -ECANCELED  the pool is being destroyed and this is not one of
- *                        its own jobs
+ *            -ECANCELED  the pool is being destroyed, and this is not one of
+ *                        its own jobs (to submit then is a caller's bug;
+ *                        whether such a job still runs is left open)
  *          A job that was not accepted never runs.
  * Threads: submit, try_submit and wait: any thread, any number at once.
  *          destroy: one thread, once, when no other thread uses the pool or
@@ -73,11 +74,12 @@ int pool_create(struct pool **out, const struct pool_options *options);
  * full. arg is only passed on. */
 int pool_submit(struct pool *pool, pool_job_fn *fn, void *arg);
 
-/* As pool_submit, but answers -EAGAIN where that would wait. */
+/* As pool_submit, but answers -EAGAIN where that would wait. So from one of
+ * the pool's own jobs, where submit never waits, it never answers that. */
 int pool_try_submit(struct pool *pool, pool_job_fn *fn, void *arg);
 
-/* Returns at a moment when nothing is queued and nothing runs, if need be
- * after waiting for it. */
+/* Returns when there has been a moment, after the call, at which nothing was
+ * queued and nothing ran. Others may have submitted again since. */
 void pool_wait(struct pool *pool);
 
 /* Runs what is queued, ends the threads, frees the pool. NULL is allowed. */

@@ -3,9 +3,8 @@
  *
  * Given.
  *
- * g_thread_pool_push has no bound; so that the two queues are of a kind, the
- * producer stands back while 1,024 jobs wait, by asking for the number of
- * unprocessed jobs every 64 pushes.
+ * g_thread_pool_push has no bound, so GLib's producers never wait for room:
+ * if anything that favours the baseline.
  */
 #include <glib.h>
 
@@ -21,11 +20,6 @@ static void job(gpointer data, gpointer user_data)
 
 static void submit(void)
 {
-    static _Thread_local unsigned pushed;
-
-    if (++pushed % 64 == 0)
-        while (g_thread_pool_unprocessed(pool) >= 1024)
-            g_thread_yield();
     g_thread_pool_push(pool, GINT_TO_POINTER(1), NULL);
 }
 

@@ -72,6 +72,22 @@ wrong_includes() {
         build/dbg/tests/pool_test-shared deaths_without_threads --size 20
 }
 
+@test "common's cases are clean under memcheck, helgrind and TSan" {
+    cd "$TOP"
+    make -s V=dbg build/dbg/tests/common_test
+    make -s V=tsan build/tsan/tests/common_test
+    for c in $(build/dbg/tests/common_test --list); do
+        echo "$c"
+        valgrind -q --error-exitcode=99 --leak-check=full \
+            build/dbg/tests/common_test "$c" --patience 30
+        setarch -R build/tsan/tests/common_test "$c" --patience 30
+        [[ ! $c =~ counter|publish|log ]] ||
+            valgrind -q --tool=helgrind --free-is-write=yes \
+                --fair-sched=yes --error-exitcode=99 \
+                build/dbg/tests/common_test "$c" --patience 30
+    done
+}
+
 @test "a program of one's own is built from libkvs.pc alone, for each pool" {
     cd "$BATS_TEST_TMPDIR"
     copy_tree t
@@ -110,7 +126,7 @@ C
 @test "scripts are clean under shellcheck" {
     cd "$TOP"
     shellcheck -x grading/*.sh tests/*.sh .ci/run
-    shellcheck -x -e SC1091,SC2030,SC2031,SC2154 tests/*.bats tests/*.bash
+    shellcheck -x -e SC1091,SC2030,SC2031,SC2154,SC2164 tests/*.bats tests/*.bash
     for f in grading/*.sh tests/*.sh; do
         [ "$(wc -l <"$f")" -le 250 ]
     done

@@ -81,7 +81,8 @@ function finish(    title, t, rule, verb) {
         title = "out of bounds"
         rule = "stay inside the array or block"
     } else if (t ~ /^(SEGV|ABRT|BUS|FPE|ILL)/) {
-        title = "the program was killed by SIG" substr(t, 1, index(t " ", " ") - 1)
+        title = "the program was killed by SIG" \
+            substr(t, 1, index(t " ", " ") - 1)
         rule = t ~ /address 0x0000000000[0-9a-f][0-9a-f] / ? \
             "a null pointer points nowhere" : ""
     } else {

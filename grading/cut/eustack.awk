@@ -22,19 +22,25 @@ function close_frame(where,    id) {
     LINE[id, DEPTH[id]] = substr(where, RSTART + 1) + 0
 }
 
+BEGIN {
+    SYNC = "^pthread_(cond_(timed|clock)?wait|mutex_(timed|clock)?lock|" \
+        "rwlock_(timed)?(rd|wr)lock|barrier_wait|once|join)"
+    CALL = "^(sem_(timed)?wait|p?(read|write)v?(64)?|recv(from|msg)?" \
+        "|send(to|msg)?|accept4?|connect|p?poll|select|epoll_p?wait" \
+        "|(clock_)?nanosleep|f(data)?sync|flock|wait4|waitpid|pause|sigwait|open(64)?)$"
+}
+
 # The C library's name for what the thread waits in.
 function waits_in(id,    i, f) {
-    for (i = 1; i <= DEPTH[id]; i++) {
+    for (i = 1; i <= DEPTH[id] && worth(id, i) < 4; i++) {
         f = FN[id, i]
-        sub(/^(__GI_)?_*(libc_|pthread_clockjoin_ex)?/, "", f)
-        if (FN[id, i] ~ /join/)
+        sub(/^(__GI_)?_*(libc_)?/, "", f)
+        if (f ~ /^pthread_(clock|timed)?join/)
             return "pthread_join"
-        if (match(f, /^(pthread_(cond_(timed|clock)?wait|mutex_(timed|clock)?lock|rwlock_(rd|wr|timedrd|timedwr)lock|barrier_wait|once))/))
+        if (match(f, SYNC))
             return substr(f, RSTART, RLENGTH)
-        if (f ~ /^(sem_wait|sem_timedwait|read|pread|pread64|write|pwrite|pwrite64|readv|writev|recv|recvfrom|recvmsg|send|sendto|sendmsg|accept|accept4|connect|poll|ppoll|select|epoll_wait|epoll_pwait|nanosleep|clock_nanosleep|fsync|fdatasync|flock|wait4|waitpid|pause|sigwait|sigsuspend|open|open64|close)$/)
-            return f ~ /^clock_nano/ ? "nanosleep" : f
-        if (worth(id, i) > 3)
-            break
+        if (f ~ CALL)
+            return f == "clock_nanosleep" ? "nanosleep" : f
     }
     return ""
 }

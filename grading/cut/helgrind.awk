@@ -24,7 +24,8 @@ BEGIN {
         "destroy it only when no thread holds it, waits for it or will")
     misdeed("not-locked", "unlock of a mutex that is not locked", \
         "one unlock for each lock, on every path")
-    misdeed("currently held by", "unlock of a mutex that another thread holds", \
+    misdeed("currently held by", \
+        "unlock of a mutex that another thread holds", \
         "only the thread that locked a mutex may unlock it")
     misdeed("re-lock", "a thread locks a mutex that it already holds", \
         "it waits for itself, for ever")
@@ -85,6 +86,8 @@ function take(line) {
         head("misdeed", line)
     else if (line ~ /^Process terminating/)
         head("signal", line)
+    else if (line ~ /^ERROR SUMMARY: /)
+        contexts += after(line, " from ")
     else if (line ~ /^Locks held: /)
         held[role] = line
     else if (line ~ /^This conflicts with/) {
@@ -170,6 +173,8 @@ function finish() {
         dying = vg_died(what, "a")
     else if (kind == "misdeed" && !dying)
         misdone()
+    else if (kind == "misdeed")
+        legal++
     reset()
 }
 

@@ -94,7 +94,7 @@ function frame(fn, file, line,    i) {
 # How much a frame tells the student. 5: it is his own; 4: a test's; the
 # wrappers in lock.h tell less than whoever calls them.
 function worth(id, i,    path) {
-    if (FILE[id, i] == "")
+    if (FILE[id, i] == "" || FN[id, i] ~ /^__wrap_/)
         return 0
     if (base(FILE[id, i]) in OWN)
         return 5

@@ -47,7 +47,7 @@ function take(line) {
     else if (line ~ /ninitialised|^Syscall param|^Conditional jump/ && \
         line ~ /^[A-Z]/ && line !~ /^Use --/)
         head("unset", line)
-    else if (line ~ /^(Source and dest|Argument '|Jump to the inv|[A-Z].*byte\(s\) found)/)
+    else if (line ~ /^(Source and dest|Argument '|Jump to|[A-Z].*\(s\) found)/)
         head("other", line)
     else if (line ~ /^ Address 0x/) {
         address = line
@@ -130,8 +130,8 @@ function invalid(    title, rule, n) {
     else if (address ~ /stack/ && address !~ /not stack'd/)
         title = title ", on a stack"
     history()
-    found(title by_the_way("a"), (what ~ /free/ ? "free " : "access ") spot("a") spot("b"), \
-        rule)
+    found(title by_the_way("a"), \
+        (what ~ /free/ ? "free " : "access ") spot("a") spot("b"), rule)
 }
 
 function unset(    t) {

@@ -36,32 +36,35 @@ build()     # BUG [flag...]
         "$root/common/lock.c" -o "$tmp/planted"
 }
 
-grind="valgrind --command-line-only=yes --fair-sched=yes --log-file=$tmp/log"
+grind=(timeout 20 valgrind --command-line-only=yes --fair-sched=yes
+    "--log-file=$tmp/log")
 
-record()    # TOOL BUG [+]
+record()    # TOOL BUG [many]
 {
-    local few=${3:+many}
+    local run=("$tmp/planted" "${@:3}")
 
     rm -f "$tmp/log"
     case $1 in
     helgrind)
         build "$2"
-        timeout 20 $grind --tool=helgrind --free-is-write=yes \
-            "$tmp/planted" $few ;;
+        "${grind[@]}" --tool=helgrind --free-is-write=yes \
+            "${run[@]}" ;;
     memcheck)
         build "$2"
-        timeout 20 $grind --leak-check=full --track-fds=yes \
-            --show-leak-kinds=definite,indirect,possible "$tmp/planted" $few ;;
+        "${grind[@]}" --leak-check=full --track-fds=yes \
+            --show-leak-kinds=definite,indirect,possible \
+            --errors-for-leak-kinds=definite,indirect,possible \
+            "${run[@]}" ;;
     tsan)
         build "$2" -fsanitize=thread
         for _ in {1..50}; do    # some bugs need luck
             TSAN_OPTIONS=second_deadlock_stack=1 timeout 20 \
-                setarch -R "$tmp/planted" $few 2> "$tmp/log"
+                setarch -R "${run[@]}" 2> "$tmp/log"
             grep -q ThreadSanitizer "$tmp/log" && break
         done ;;
     asan)
         build "$2" -fsanitize=address,undefined
-        timeout 20 setarch -R "$tmp/planted" $few 2> "$tmp/log" ;;
+        timeout 20 setarch -R "${run[@]}" 2> "$tmp/log" ;;
     eustack)
         build "$2"
         "$tmp/planted" &
@@ -79,9 +82,11 @@ clean()
         -e '/^Shadow byte/d' -e '/^  [A-Z][A-Za-z ]*:  /d' "$tmp/log"
 }
 
-for name in ${*:-$all}; do
-    base=${name%+} tool=${name%%.*} bug=${name#*.}
-    record "$tool" "${bug%+}" ${name##*[!+]} 2> "$tmp/noise"
+for name in $all; do    # a + means: with many threads
+    base=${name%+} tool=${name%%.*} bug=${name#*.} many=()
+    [ $# -eq 0 ] || [[ " $* " == *" $base "* ]] || continue
+    [ "$name" = "$base" ] || many=(many)
+    record "$tool" "${bug%+}" "${many[@]}" 2> "$tmp/noise"
     clean > "$base.log"
     awk -v root=lab -v own=own -f "$root/grading/cut/lib.awk" \
         -f "$root/grading/cut/$tool.awk" "$base.log" > "$base.expected"

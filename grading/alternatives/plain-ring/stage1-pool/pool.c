@@ -67,7 +67,7 @@ static void died(void *arg)
     int err;
 
     if (current != pool)
-        return;     /* the handler of an outer work, see below */
+        return;     /* from an outer work, below: all is done already */
     pthread_mutex_lock(&pool->lock);
     before = place->before;
     has_before = place->has_before;
