@@ -30,7 +30,8 @@ struct args {
                                NULL: takes no words */
     const char *about;      /* what it does; \v parts what comes after the
                                options in --help. May be NULL */
-    const struct argp_option *options;  /* ends with { 0 }; may be NULL */
+    const struct argp_option *options;  /* each with a long name; ends with
+                               { 0 }; may be NULL */
     args_option_fn *option;
     size_t words_max;       /* more words than that are wrong usage */
 };

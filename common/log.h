@@ -1,6 +1,6 @@
 /* log.h -- one line on stderr, whole, from any thread.
  *
- * Given. (The log of a store is another thing: stage2-server/log.h.)
+ * Given. (The log of a store is another thing.)
  *
  *     kvs-server: listening on 127.0.0.1:4000
  *     kvs-server: error: /data: not found

@@ -16,7 +16,8 @@ BEGIN {
     split("b m h t x", letters, " ")
     valgrind = "valgrind\t--command-line-only=yes\t--error-exitcode=99" \
         "\t--trace-children=yes\t--num-callers=30"
-    command["memcheck"] = valgrind "\t--tool=memcheck\t--track-fds=yes"
+    command["memcheck"] = valgrind "\t--tool=memcheck\t--fair-sched=yes" \
+        "\t--track-fds=yes"
     leaks["memcheck"] = "\t--leak-check=full" \
         "\t--show-leak-kinds=definite,indirect,possible" \
         "\t--errors-for-leak-kinds=definite,indirect,possible"
@@ -92,7 +93,7 @@ function wrapped(tool, log_, argv,    kinds) {
         return argv
     if (tool == "tsan") {
         kinds = index($6, "e") ? ":report_thread_leaks=0" : ""
-        return "env\tTSAN_OPTIONS=exitcode=66:atexit_sleep_ms=0" kinds \
+        return "env\tTSAN_OPTIONS=exitcode=66:second_deadlock_stack=1" kinds \
             "\tsetarch\t-R\t" argv
     }
     if (tool == "explore")

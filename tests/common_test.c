@@ -1114,7 +1114,8 @@ static size_t parse_line(char *line, struct typed *typed, char **words)
 static void args_in_any_order(const struct run *run)
 {
     static const char *const lines[] = {
-        "set a b --dir here -v --threads 8", "--dir here -v --threads=8 set a b",
+        "set a b --dir here -v --threads 8",
+        "--dir here -v --threads=8 set a b",
         "set --dir=here a -vd here b --threads 8", "-dhere -v set a --thr 8 b",
     };
 

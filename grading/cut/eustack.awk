@@ -27,7 +27,8 @@ BEGIN {
         "rwlock_(timed)?(rd|wr)lock|barrier_wait|once|join)"
     CALL = "^(sem_(timed)?wait|p?(read|write)v?(64)?|recv(from|msg)?" \
         "|send(to|msg)?|accept4?|connect|p?poll|select|epoll_p?wait" \
-        "|(clock_)?nanosleep|f(data)?sync|flock|wait4|waitpid|pause|sigwait|open(64)?)$"
+        "|(clock_)?nanosleep|f(data)?sync|flock|wait4|waitpid|pause|sigwait" \
+        "|open(64)?)$"
 }
 
 # The C library's name for what the thread waits in.
