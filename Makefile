@@ -198,7 +198,7 @@ next: ## what to do now: the first task that is not done
 	@grading/next.sh
 
 one: ## one case: CASE=channel/order [TOOL=bare|memcheck|helgrind|tsan|explore]
-	@grading/one.sh '$(CASE)' '$(TOOL)'
+	@grading/one.sh '$(CASE)' '$(TOOL)' '$(SEED)'
 
 hint: ## a hint for TASK=1.3; one more each time
 	@grading/hint.sh '$(TASK)'
@@ -210,7 +210,7 @@ explore: ## schedules of STAGE=1's cases, 200 seeds each (or CASE=)
 	@grading/explore.sh '$(STAGE)' '$(CASE)'
 
 replay: ## one schedule, shrunk and drawn: CASE=channel/small_crowd SEED=17
-	@grading/one.sh '$(CASE)' explore '$(SEED)'
+	@grading/one.sh '$(CASE)' replay '$(SEED)'
 
 grade: ## build, test, leak- and race-check, time, score [STAGE=1] [LIGHT=1]
 	@grading/grade.sh $(if $(STAGE),--stage $(STAGE)) $(if $(LIGHT),--light) \

@@ -19,4 +19,9 @@ int not_written(const char *task);
 /* The first task noted in this process, or NULL. */
 const char *not_written_task(void);
 
+/* Has fn called, in the calling thread, whenever a task is noted. For test
+ * drivers: what calls a function that is not written cannot be judged, and
+ * might wait for it for ever. Set before there are threads. */
+void not_written_calls(void (*fn)(const char *task));
+
 #endif

@@ -1,20 +1,29 @@
 #!/usr/bin/env bash
-# one.sh CASE [TOOL] [SEED] -- builds and runs one case, and explains it.
+# one.sh CASE [TOOL] [SEED] -- builds and runs one case, and explains it. SEED
+# is the inputs' (the `seed:` of a failed check); with TOOL=replay it is the
+# schedule's, which is then drawn.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . grading/lib.sh
 only=$1 tool=${2:-bare} seed=${3-}
 
-line=$(plan only="$only" answers=1)
+[[ ${seed:-0} =~ ^[0-9]+$ ]] || die "SEED=$seed: a number"
+[ "$tool$seed" != replay ] || die "make replay CASE=.. SEED=.. (from make explore)"
+line=$([ -z "$only" ] || plan only="$only" answers=1)
 [ -n "$line" ] || die "CASE=$only: no such case; they are:" $'\n' \
     "$(plan answers=1 | cut -f1 | paste -sd' ' | fold -sw 76)"
-letter=$(case $tool in bare) echo b ;; memcheck) echo m ;; helgrind) echo h ;;
-    tsan) echo t ;; explore) echo x ;;
-    *) die "TOOL=$tool: bare, memcheck, helgrind, tsan or explore" ;; esac)
+case $tool in
+bare) letter=b ;;
+memcheck) letter=m ;;
+helgrind) letter=h ;;
+tsan) letter=t ;;
+explore | replay) letter=x ;;
+*) die "TOOL=$tool: choose bare, memcheck, helgrind, tsan or explore" ;;
+esac
 IFS=$'\t' read -r _ task program tools _ _ _ title <<<"$line"
 [[ $tools == *$letter* ]] || echo "note: this case is not graded under $tool"
 
-out=build/one
+out=build/one/${only/\//.}.$tool
 rm -rf "$out" && mkdir -p "$out"
 variant=$([ "$tool" = tsan ] && echo tsan || echo dbg)
 if ! build_quietly "$out/build.log" tools V="$variant" \
@@ -24,7 +33,7 @@ if ! build_quietly "$out/build.log" tools V="$variant" \
 fi
 write_own_list
 
-if [ -n "$seed" ]; then
+if [ "$tool" = replay ]; then
     exec build/tools/explore --seed "$seed" -- \
         "build/$variant/tests/$program" "${only#*/}" --patience 30
 fi
@@ -36,6 +45,7 @@ if [ ! -s "$out/plan" ]; then
     awk -v tools="$letter" -v only="$only" -v logs="$out" -v factor=1 \
         -f grading/plan.awk grading/points.tsv "$out/cases.tsv" >"$out/plan"
 fi
+[ -z "$seed" ] || sed -i "s/\$/\t--seed\t$seed/" "$out/plan"
 build/tools/runner 1 <"$out/plan" >"$out/outcome"
 IFS=$'\t' read -r _ how code word wall cpu <"$out/outcome"
 log=$(cut -f5 "$out/plan")
@@ -54,5 +64,5 @@ else
 fi
 [[ $summary =~ ^schedule\ ([0-9]+): ]] &&
     echo "  draw it: make replay CASE=$only SEED=${BASH_REMATCH[1]}"
-[ "$verdict" = NOT-WRITTEN ] || echo "  all of the output: $log*"
+[ "$verdict" = NOT-WRITTEN ] || echo "  all of the output: $log (and beside it)"
 exit 1

@@ -39,7 +39,7 @@ BEGIN {
 
 $1 == "task" { stage_of[$2] = $3; next }
 
-NF < 8 { next }
+NF < 8 || $1 !~ /\// { next }
 
 {
     if (stage != "" && ($2 == "0" || stage_of[$2] != stage) &&

@@ -83,7 +83,8 @@ function failure(i,    file, line) {
     printf task[i] == "0" ? "  (given code, %s)\n" : "  (task " task[i] \
         ", %s)\n", tool[i]
     print "  " title[i]
-    file = out "/detail/" id[i] ".txt"
+    if (verdict[i] == "FLAKY")
+        print "    " substr(summary[i], 1, 76)
     gsub(/\//, ".", id[i])
     file = out "/detail/" id[i] ".txt"
     if ((getline line < file) > 0) {
@@ -91,8 +92,8 @@ function failure(i,    file, line) {
             print "    " substr(line, 1, 76)
         while ((getline line < file) > 0)
         close(file)
-    } else if (summary[i] != "")
-        print "    " summary[i]
+    } else if (summary[i] != "" && verdict[i] != "FLAKY")
+        print "    " substr(summary[i], 1, 76)
     if (tool[i] == "speed")
         print "  repeat: make grade"
     else if (tool[i] == "explore" && summary[i] ~ /^schedule [0-9]+:/) {

@@ -43,11 +43,11 @@ int channel_create(struct channel **out, size_t capacity, size_t item_size);
  * none may come later. NULL is allowed.  (1.2) */
 void channel_destroy(struct channel *channel);
 
-/* Copies *item in, if there is room now; else -EAGAIN.  (1.2) */
+/* Copies *item in, if there is room now; else -EAGAIN.  (1.2; -EPIPE: 1.4) */
 int channel_try_send(struct channel *channel, const void *item);
 
 /* Copies the oldest item out, if there is one now; else -EAGAIN, or -EPIPE
- * when no item will ever come.  (1.2) */
+ * when no item will ever come.  (1.2; -EPIPE: 1.4) */
 int channel_try_recv(struct channel *channel, void *item);
 
 /* How many items have gone in since the channel was made.  (1.2) */

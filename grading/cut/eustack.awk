@@ -71,6 +71,8 @@ function chosen(id,    i, others, out) {
 END {
     for (t = 1; t <= threads; t++) {
         id = "t" t
+        if (FN[id, 2] ~ /BackgroundThread/)     # ThreadSanitizer's own
+            continue
         doing = waits_in(id)
         n = split(chosen(id), w, " ")
         begin()
