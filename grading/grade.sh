@@ -37,7 +37,8 @@ if [ -n "$submission" ]; then
         ${light:+--light}
 fi
 
-rm -rf "$out"
+# A fresh start, but for what `make mutants` has left here.
+find "$out" -mindepth 1 ! -name mutants.tsv -delete 2>/dev/null
 mkdir -p "$out/log" "$out/detail"
 log=$out/log
 jobs=$(if [ -n "$light" ]; then echo 1; else how_many_jobs; fi)
