@@ -204,3 +204,23 @@ setup_file() {
     [ "$status" -eq 0 ]
     nm build/dbg/tests/pool_test-shared | grep -q my_limit
 }
+
+@test "make watch runs the cases again when a file changes" {
+    lab=$BATS_TEST_TMPDIR/lab
+    cp -rp "$H" "$lab"
+    make -C "$lab" watch STAGE=1 >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- 4>&- &
+    watcher=$!
+    rounds() {
+        for _ in $(seq 300); do
+            [ "$(grep -c '^watching' "$BATS_TEST_TMPDIR/out")" -lt "$1" ] ||
+                return 0
+            sleep 0.1
+        done
+        return 1
+    }
+    rounds 1
+    echo '/* saved */' >>"$lab/stage1-pool/pool.c"
+    rounds 2
+    pkill -P $watcher
+    wait $watcher || true
+}
