@@ -66,18 +66,20 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 # common: knows nothing of what follows.
 COMMON := $(call obj,$(wildcard common/*.c))
 
-# Files of the student's own go into every program of their stage.
-MINE1 := $(call obj,$(sort $(wildcard stage1-pool/my_*.c)))
+# Files of the student's own: an archive, so that each program takes what its
+# modules call and no more.
+MINE_OBJECTS := $(call obj,$(sort $(wildcard stage*/my_*.c)))
+MINE := $(if $(MINE_OBJECTS),$(B)/libmine.a)
 
 # Stage 1: three pools, one header.
 CHANNEL     := $(B)/stage1-pool/channel.o
-POOL_EXTRA  := $(B)/stage1-pool/pool_options.o $(MINE1)
+POOL_EXTRA  := $(B)/stage1-pool/pool_options.o $(MINE)
 POOL_shared := $(B)/stage1-pool/pool.o $(CHANNEL) $(POOL_EXTRA)
 POOL_naive  := $(B)/stage1-pool/pool_naive.o $(POOL_EXTRA)
 POOL_serial := $(B)/stage1-pool/pool_serial.o $(POOL_EXTRA)
 
 # The library: what a C program needs, with the pool chosen by POOL.
-LIBRARY := $(COMMON) $(POOL_$(POOL)) $(filter-out $(POOL_$(POOL)),$(CHANNEL))
+LIBRARY := $(COMMON) $(MINE_OBJECTS) $(POOL_$(POOL)) $(filter-out $(POOL_$(POOL)),$(CHANNEL))
 
 # Tests: a driver, a module's cases, the module.
 DRIVER := $(B)/tests/driver.o
@@ -88,7 +90,7 @@ TESTS  := $(B)/tests/common_test $(TESTS1)
 
 $(B)/tests/common_test: $(B)/tests/common_test.o $(DRIVER) $(COMMON)
 $(B)/tests/channel_test: $(B)/tests/channel_test.o $(DRIVER) $(CHANNEL) \
-	$(MINE1) $(COMMON)
+	$(MINE) $(COMMON)
 
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
@@ -141,7 +143,12 @@ $(B)/%.o: %.c Makefile
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -MMD -MP -c -o $@ $<
 
 $(TESTS) $(REFTESTS1) $(BENCH1):
-	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) $(EXTRA)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
+	 -Wl,--end-group $(EXTRA)
+
+$(B)/libmine.a: $(MINE_OBJECTS)
+	@rm -f $@
+	$(call say,AR,$@)ar rcs $@ $^
 
 # Rebuilt when another POOL is asked for.
 $(B)/pool-is: FORCE

@@ -112,7 +112,7 @@ crashed() {
         IFS=$'\t' read -ra argv < <(awk -F "\t" -v file="$log" '$5 == file {
             sub(/^([^\t]*\t)([^\t]*\t)([^\t]*\t)([^\t]*\t)([^\t]*\t)/, "")
             print; exit }' "$PLANS")
-        timeout -k 1 60 valgrind --command-line-only=yes --num-callers=30 \
+        timeout -k 1 20 valgrind --command-line-only=yes --num-callers=30 \
             --log-file="$log.vg.crash" "${argv[@]}" >/dev/null 2>&1 </dev/null
         tool=memcheck
     fi

@@ -8,6 +8,7 @@ out=build/explored
 rm -rf "$out" && mkdir -p "$out"
 plan stage="${1-}" only="${2-}" tools=x logs="$out" >"$out/plan"
 [ -s "$out/plan" ] || die "no case for the explorer in STAGE=${1-} CASE=${2-}"
+find build/dbg/tests -maxdepth 1 -type f -perm /111 -delete 2>/dev/null
 build_quietly "$out/build.log" tools V=dbg stage1 ||
     echo "note: not everything builds, see $out/build.log"
 status=0

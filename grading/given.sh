@@ -8,6 +8,6 @@ sha256sum --check --quiet grading/given.sha256 2>/dev/null |
     sed -n 's/: FAILED.*//p' |
     while read -r f; do
         [ ! -f "$f" ] || cp -- "$f" "$f.edited"
-        tar xzf grading/given.tar.gz "$f"
+        tar xzmf grading/given.tar.gz "$f"
         echo "warning: $f is given; your edits are in $f.edited, it was put back"
     done

@@ -30,11 +30,17 @@ grade() {
     grading/submission.sh "$scratch/$1" "${@:2}" >"$scratch/$1.txt" 2>&1
 }
 
-# lost MODEL: "case:tool" of every check that does not pass.
+# lost MODEL: "case:tool" of every check that speaks against the solution.
 lost() {
-    awk -F '\t' '$1 == "check" && $5 != "PASS" && $5 != "BONUS" &&
-        $5 != "NOT-RUN" && $5 != "NOISY" { print $3 ":" $4 }' "$1"
+    awk -F '\t' '$1 == "check" && $5 ~ /^(FAIL|DEADLOCK|FLAKY)$/ {
+        print $3 ":" $4 }' "$1"
 }
+
+# A tool that does not work here would let mutants through, or seem to.
+make -s tools >/dev/null
+mkdir -p "$scratch/canaries"
+[ "$(grading/canaries.sh "$scratch/canaries")" = bmhtx ] ||
+    die "some tool does not work here, so nothing is proven: make doctor"
 
 printf 'correct solutions, which must lose no point\n'
 for dir in reference grading/alternatives/*/; do
@@ -64,6 +70,10 @@ for patch in grading/mutants/*.patch; do
     grade "$name" --stage "$(header "$patch" stage)" --no-speed
     model=build/submissions/$name/model.tsv
     lost "$model" >"$scratch/$name.lost"
+    if grep -qaE 'error:|undefined reference' \
+        "build/submissions/$name/build.log"; then
+        echo "  $name: does not build" && bad=$((bad + 1)) && continue
+    fi
     caught=$([ -s "$scratch/$name.lost" ] && echo yes || echo no)
     mark() { grep -c ":$1\$" "$scratch/$name.lost" | sed 's/^0$/./'; }
     printf '  %-34s %-5s %-5s %-5s %-5s %-5s' "$name" "$(mark bare)" \

@@ -22,6 +22,7 @@
  * This process decides by what it sees from outside. Children get a process
  * group of their own, which is killed whole; none outlives the runner.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -56,6 +57,8 @@ struct run {
 };
 
 enum { ID, SOFT, HARD, WORD, LOG, COMMAND };
+
+static void reap(void);
 
 static struct run slots[SLOTS];
 static unsigned jobs = 2;
@@ -200,6 +203,47 @@ static void kill_run(struct run *r, const char *why)
     kill(r->pid, SIGKILL);
 }
 
+/* Is every thread asleep, waiting for something to happen? One that could
+ * run and is not let, or that waits for a disk, is not stuck. */
+static bool all_asleep(pid_t pid)
+{
+    char path[320], text[512];
+    bool asleep = true;
+
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "/proc/%d/task/%s/stat", pid, e->d_name);
+        FILE *f = fopen(path, "re");
+        size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+        text[n] = '\0';
+        char *rest = strrchr(text, ')');
+        asleep = asleep && rest && rest[1] && rest[2] == 'S';
+        if (f)
+            fclose(f);
+    }
+    if (dir)
+        closedir(dir);
+    return dir && asleep;
+}
+
+/* Takes the stacks and ends the run. The others have gone on meanwhile, but
+ * nobody looked after them: that time is not theirs. */
+static void give_up(struct run *r, const char *why)
+{
+    double before = now();
+
+    write_stacks(r);
+    kill_run(r, why);
+    for (size_t i = 0; i < SLOTS; i++) {
+        slots[i].started += now() - before;
+        slots[i].cpu_seen += now() - before;
+    }
+    reap();
+}
+
 static void look_after(struct run *r)
 {
     double t = now();
@@ -209,13 +253,12 @@ static void look_after(struct run *r)
         r->cpu_ticks = activity;
         r->cpu_seen = t;
     }
-    if (t - r->cpu_seen > BLOCKED_S) {
-        write_stacks(r);
-        kill_run(r, "blocked");
-    } else if (t - r->started > r->hard) {
-        write_stacks(r);
-        kill_run(r, "busy");
-    }
+    if (t - r->cpu_seen > BLOCKED_S && !all_asleep(r->pid))
+        r->cpu_seen = t;
+    if (t - r->cpu_seen > BLOCKED_S)
+        give_up(r, "blocked");
+    else if (t - r->started > r->hard)
+        give_up(r, "busy");
 }
 
 /* Is the line "pass CASE WORD" in the log? */

@@ -1,7 +1,7 @@
 # score.awk -- from verdicts to points: makes the one result model that every
 # writer reads.
 #
-#     awk [-v stage=S] -v alive=bmhtx -v quick= -v warnings=N -f score.awk
+#     awk [-v stage=S] -v alive=bmhtx -v quick= -v speed=yes -v warnings=N -f score.awk
 #         points.tsv cases.tsv verdicts.tsv speed.tsv
 #
 # verdicts.tsv  CASE:TOOL[~K][+ref]  VERDICT  SUMMARY
@@ -35,7 +35,7 @@ files == 1 && $1 == "task" {
 files == 1 && $1 == "speed" {
     speeds++
     speed_task[speeds] = $2; speed_points[speeds] = $3
-    zero[speeds] = $4; full[speeds] = $5; bonus_only[speeds] = $9 == "yes"
+    zero[speeds] = $4; full[speeds] = $5; bonus_only[speeds] = $9 == "yes"; speed_needs[speeds] = $10
     speed_what[speeds] = $6 " " $7
 }
 files == 1 && $1 == "share" { share[$2] = $3 }
@@ -51,9 +51,10 @@ files == 3 {
     sub(/~[0-9]+$/, "", $1)
     if (ref) { ref_verdict[$1] = $2; ref_summary[$1] = $3; next }
     runs[$1]++
-    if ($2 == "PASS") good[$1]++
-    # The first run's, but for a later one that says more than PASS.
-    if (!($1 in verdict) || verdict[$1] == "PASS") {
+    if ($2 == "PASS" || $2 == "SLOW") good[$1]++
+    # The first run's, but for a later one that says worse.
+    if (!($1 in verdict) || verdict[$1] == "PASS" || \
+        (verdict[$1] == "SLOW" && $2 != "PASS")) {
         verdict[$1] = $2
         summary[$1] = $3
     }
@@ -104,7 +105,7 @@ function judge(c, tool,    k, v, s) {
         if (parent[c] != "-" && !index(wants[c], "b"))
             s = "needs " parent[c] " first"
     }
-    if (parent[c] != "-" && !passes(parent[c]) && v == "PASS") {
+    if (parent[c] != "-" && !passes(parent[c]) && share[v] > 0) {
         v = "NOT-RUN"
         s = "does not count before " parent[c] " passes"
     }
@@ -166,9 +167,19 @@ function case_points(n,    s, p) {
     return p
 }
 
-function one_speed(n, s,    r, e, m) {
-    if (quick || !(s in ratio))
+function one_speed(n, s,    r, e, m, i, need) {
+    if (quick || !speed)
         return
+    if (speed_verdict[s] == "" || speed_verdict[s] == "NOISY")
+        for (i = split(speed_needs[s], need, " "); i > 0; i--)
+            if (!passes(need[i])) {
+                speed_verdict[s] = "NOT-RUN"
+                speed_summary[s] = "needs " need[i] " to pass"
+            }
+    if (!(s in ratio)) {
+        speed_verdict[s] = "FAIL"
+        speed_summary[s] = "was not measured"
+    }
     r = (ratio[s] - zero[s]) / (full[s] - zero[s])
     r = r < 0 ? 0 : r > 1 ? 1 : r
     m = speed_points[s]

@@ -20,7 +20,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 # will do: our scripts use no {n} in patterns, and %.0f for large numbers.
 BASE='gcc libc6-dev make binutils valgrind libc6-dbg elfutils shellcheck
 bats bats-support bats-assert jq libxml2-utils libglib2.0-dev libxxhash-dev
-pkg-config bubblewrap util-linux procps git ca-certificates'
+pkg-config bubblewrap util-linux patch procps git ca-certificates'
 EXTRAS='liblmdb-dev libfiu-dev fiu-utils strace clang
 redis-server memcached gnuplot-nox
 parallel similarity-tester chromium slurm-wlm'

@@ -20,7 +20,7 @@ once() {
     # The arguments are words.
     # shellcheck disable=SC2086
     taskset -c "$cpus" timeout -k 1 20 "build/rel/tests/$1" $2 \
-        2>"$out/speed.err" >"$out/speed.one"
+        2>"$out/speed.err" >"$out/speed.one" </dev/null
     local status=$?
     [ $status -eq 0 ] && cat "$out/speed.one" >&3
     return $status

@@ -12,6 +12,8 @@ cd "$(dirname "$0")/.."
 dir=$(cd "$1" && pwd) || die "SUBMISSION=$1: no such directory"
 shift
 name=$(basename "$dir")
+[[ $dir/ != "$PWD"/build/submissions/* ]] ||
+    die "SUBMISSION=$dir: that is where submissions are graded"
 top=build/submissions/$name
 tree=$top/tree
 size_max=1048576
@@ -62,7 +64,7 @@ while read -r f; do
 done <"$tree/grading/yours.txt"
 
 status=0
-"$tree/grading/grade.sh" --ref "$PWD" "$@" || status=$?
+"$tree/grading/grade.sh" --ref "$PWD" --out build/grade "$@" || status=$?
 for f in grade.txt results.json junit.xml model.tsv build.log; do
     cp "$tree/build/grade/$f" "$top/" 2>/dev/null || true
 done

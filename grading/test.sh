@@ -24,10 +24,12 @@ else
     failed=$((failed + 1))
 fi
 
-grading/grade.sh --quick --out "$out/cases"
+rm -rf "$out/cases"
+grading/grade.sh --quick --out "$out/cases" || cases_failed=1
 read -r p f < <(awk -F '\t' '$1 == "check" { if ($5 == "PASS") p++; else f++ }
     END { print p + 0, f + 0 }' "$out/cases/model.tsv")
 passed=$((passed + p)) failed=$((failed + f))
+[ -z "${cases_failed-}" ] || [ "$f" -gt 0 ] || failed=$((failed + 1))
 
 for file in tests/*.bats; do
     [ -e "$file" ] || continue
@@ -36,6 +38,7 @@ for file in tests/*.bats; do
         grep -vE '^1\.\.' | sed 's/^ok [0-9]* /  ok    /; s/^not ok [0-9]* /  FAIL  /'
     p=$(grep -c '^ok' "$out/bats.tap")
     f=$(($(sed -n 's/^1\.\.//p' "$out/bats.tap" | head -n 1) - p))
+    [ $((p + f)) -gt 0 ] || f=1     # bats itself did not get that far
     passed=$((passed + p)) failed=$((failed + f))
 done
 echo

@@ -30,7 +30,8 @@ while read -r f; do
     [ -e "$f" ] || [ ! -e "$new/$f" ] || take "$f" starter
 done <"$new/grading/yours.txt"
 while read -r _ f; do
-    grep -qF "  $f" "$new/grading/given.sha256" || [ ! -e "$f" ] ||
+    sed 's/^[0-9a-f]*  //' "$new/grading/given.sha256" |
+        cat - "$new/grading/yours.txt" | grep -qxF "$f" || [ ! -e "$f" ] ||
         { rm -f -- "$f" && printf '%-9s %s\n' removed "$f"; changed=$((changed + 1)); }
 done <grading/given.sha256
 cmp -s "$new/README.md" README.md || take README.md updated

@@ -73,7 +73,7 @@ function stage_line(f) {
         printf "  %-4s %-41s %21s %5s/%s%s\n", "", "", "", f[3], f[4], \
             bonus(f[5])
     if (f[6] != "")
-        print "  " f[6] " (build/grade/warnings.txt)"
+        print "  " f[6] " (" out "/warnings.txt)"
 }
 
 # What was tried, what came, where, and the command that repeats it.

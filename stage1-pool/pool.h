@@ -47,8 +47,9 @@
  * Threads: submit, try_submit and wait: any thread, any number at once.
  *          destroy: one thread, once, when no other thread uses the pool or
  *          will. wait and destroy inside one of the pool's own jobs would
- *          wait for themselves: a caller's bug (abort). A pool knows its
- *          own threads by a thread-local variable, its only hidden state.
+ *          wait for themselves: a caller's bug (shared aborts, the others
+ *          hang). `shared` knows its own threads by a thread-local
+ *          variable, its only hidden state.
  * Source:  Birrell, "An Introduction to Programming with Threads" (1989);
  *          shape of the interface after zstd's pool.h.
  */
@@ -78,8 +79,8 @@ int pool_submit(struct pool *pool, pool_job_fn *fn, void *arg);
  * the pool's own jobs, where submit never waits, it never answers that. */
 int pool_try_submit(struct pool *pool, pool_job_fn *fn, void *arg);
 
-/* Returns when there has been a moment, after the call, at which nothing was
- * queued and nothing ran. Others may have submitted again since. */
+/* Waits until nothing is queued and nothing runs. While others keep
+ * submitting, it may go on waiting. */
 void pool_wait(struct pool *pool);
 
 /* Runs what is queued, ends the threads, frees the pool. NULL is allowed. */

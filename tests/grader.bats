@@ -139,7 +139,7 @@ points_of() {
 
 @test "a constructor that exits with 0 passes nothing" {
     submission liar
-    cat >"$S/stage1-pool/my_exit.c" <<'C'
+    cat >>"$S/stage1-pool/channel.c" <<'C'
 #include <stdio.h>
 #include <unistd.h>
 static void __attribute__((constructor)) early(void)
@@ -150,7 +150,8 @@ static void __attribute__((constructor)) early(void)
 }
 C
     grade_it --quick
-    [ "$(awk -F '\t' '$1 == "check" && $2 != "0" && $5 == "PASS"' "$M")" = "" ]
+    [ "$(awk -F '\t' '$1 == "check" && $3 ~ /^channel/ && $5 == "PASS"' \
+        "$M")" = "" ]
 }
 
 @test "links, foreign files and huge files are not taken from a submission" {

@@ -514,6 +514,24 @@ static void small_jobs(const struct run *run)
 
 /* ---- 1.1 and 1.6: wait and destroy -------------------------------------- */
 
+/* A job whose thread cannot be started is not accepted. */
+static void submit_fails(const struct run *run)
+{
+    struct pool *pool = made_pool(2, 8);
+    struct tally ran = TALLY, never = TALLY;
+
+    (void)run;
+    submit(pool, tally_up, &ran);
+    fail_create_at(1);
+    expect_int("pool_submit when no thread can be started",
+               pool_submit(pool, tally_up, &never), -EAGAIN);
+    fail_create_at(0);
+    submit(pool, tally_up, &ran);
+    pool_destroy(pool);
+    expect_int("the jobs that were accepted", tally_now(&ran), 2);
+    expect_int("the job that was not", tally_now(&never), 0);
+}
+
 static void wait_sees_all(const struct run *run)
 {
     struct pool *pool = made_pool(CREW, 8);
@@ -710,6 +728,7 @@ static const struct test_case cases[] = {
     { "bad_options", bad_options, 1 },
     { "create_fails", create_fails, 1 },
     { "small_jobs", small_jobs, 3 },
+    { "submit_fails", submit_fails, 1 },
     { "wait_sees_all", wait_sees_all, 50 },
     { "wait_for_running", wait_for_running, 1 },
     { "destroy_runs_queue", destroy_runs_queue, 20 },
