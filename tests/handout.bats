@@ -199,7 +199,8 @@ setup_file() {
     printf '#include "stage1-pool/my_limit.h"\nint my_limit(void)\n{\n%s\n}\n' \
         '    return 3;' >stage1-pool/my_limit.c
     sed -i -e 's/^#include <errno.h>/#include "stage1-pool\/my_limit.h"\n&/' \
-        -e 's/options->threads == 0/my_limit() != 3/' stage1-pool/pool.c
+        -e 's/int err = pool_options_check/int err = my_limit() != 3 ? -1 : pool_options_check/' \
+        stage1-pool/pool.c
     run make test1
     [ "$status" -eq 0 ]
     nm build/dbg/tests/pool_test-shared | grep -q my_limit
