@@ -35,7 +35,8 @@ for file in tests/*.bats; do
     [ -e "$file" ] || continue
     echo && echo "$file"
     bats --tap "$file" 3>&- 4>&- | tee "$out/bats.tap" |
-        grep -vE '^1\.\.' | sed 's/^ok [0-9]* /  ok    /; s/^not ok [0-9]* /  FAIL  /'
+        grep --line-buffered -vE '^1\.\.' |
+        sed -u 's/^ok [0-9]* /  ok    /; s/^not ok [0-9]* /  FAIL  /'
     p=$(grep -c '^ok' "$out/bats.tap")
     f=$(($(sed -n 's/^1\.\.//p' "$out/bats.tap" | head -n 1) - p))
     [ $((p + f)) -gt 0 ] || f=1     # bats itself did not get that far
