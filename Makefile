@@ -78,19 +78,84 @@ POOL_shared := $(B)/stage1-pool/pool.o $(CHANNEL) $(POOL_EXTRA)
 POOL_naive  := $(B)/stage1-pool/pool_naive.o $(POOL_EXTRA)
 POOL_serial := $(B)/stage1-pool/pool_serial.o $(POOL_EXTRA)
 
+# Stage 2. 2A: a table in slab memory, and imkv, which is one.
+stage2 = $(addprefix $(B)/stage2-server/,$(addsuffix .o,$(1)))
+SLAB  := $(call stage2,slab)
+TABLE := $(call stage2,table)
+IMKV  := $(call stage2,imkv)
+# 2B: a log of records, and a store, which has a log and a table.
+RECORD := $(call stage2,record)
+LOG    := $(call stage2,log) $(RECORD)
+STORE  := $(call stage2,store dir) $(LOG) $(TABLE) $(SLAB)
+# 2C: frames, connections, the server, and the client.
+PROTO  := $(call stage2,proto)
+DECODE := $(call stage2,decode)
+CLIENT := $(call stage2,client) $(PROTO)
+SERVER := $(call stage2,server server_stats reactor conn) $(DECODE) $(PROTO)
+
+PROGRAMS := kvs kvs-client kvs-server
+STAGE2   := $(addprefix $(B)/stage2/,$(PROGRAMS))
+$(B)/stage2/kvs: $(call stage2,kvs kvs_files) $(STORE) $(MINE) $(COMMON)
+$(B)/stage2/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
+$(B)/stage2/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE) \
+	$(POOL_$(POOL)) $(B)/pool-is $(COMMON)
+
 # The library: what a C program needs, with the pool chosen by POOL.
-LIBRARY := $(COMMON) $(MINE_OBJECTS) $(POOL_$(POOL)) $(filter-out $(POOL_$(POOL)),$(CHANNEL))
+LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_$(POOL)) $(CHANNEL) \
+	$(IMKV) $(STORE) $(CLIENT))
 
 # Tests: a driver, a module's cases, the module.
 DRIVER := $(B)/tests/driver.o
 TESTS1 := $(addprefix $(B)/tests/,channel_test \
 	$(addprefix pool_test-,$(POOLS)))
 BENCH1 := $(addprefix $(B)/tests/pool_bench-,shared glib)
-TESTS  := $(B)/tests/common_test $(TESTS1)
 
-$(B)/tests/common_test: $(B)/tests/common_test.o $(DRIVER) $(COMMON)
-$(B)/tests/channel_test: $(B)/tests/channel_test.o $(DRIVER) $(CHANNEL) \
-	$(MINE) $(COMMON)
+# A test of given code, and a test of a student's: NAME, its objects, and the
+# modules of earlier tasks below it. With REF (a tree with a correct solution,
+# built) there is a second program with those from there, so that a mistake in
+# an earlier module costs its own points only.
+define test_program
+$(B)/tests/$(1): $(addprefix $(B)/tests/,$(addsuffix .o,$(2))) $(DRIVER) \
+	$(3) $(4) $(MINE) $(COMMON)
+$(B)/tests/$(1).ref: $(addprefix $(B)/tests/,$(addsuffix .o,$(2))) $(DRIVER) \
+	$(3) $(addprefix $(REF)/,$(4)) $(MINE) $(COMMON)
+endef
+test = $(eval $(call test_program,$(1),$(2),$(3),$(4)))
+
+GIVEN_TESTS := common_test history_test record_test proto_test reactor_test
+$(call test,common_test,common_test)
+$(call test,history_test,history_test history)
+$(call test,record_test,record_test,$(RECORD) $(call stage2,dir))
+$(call test,proto_test,proto_test,$(PROTO))
+$(call test,reactor_test,reactor_test,$(call stage2,reactor conn) $(PROTO) $(DECODE))
+
+$(call test,channel_test,channel_test,$(CHANNEL))
+
+$(call test,slab_test,slab_test,$(SLAB))
+$(call test,table_test,table_test,$(TABLE),$(SLAB))
+$(call test,imkv_test,imkv_test,$(IMKV),$(TABLE) $(SLAB))
+TESTS2A := $(addprefix $(B)/tests/,slab_test table_test imkv_test)
+BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
+REFS2A  := table_test imkv_test
+
+$(call test,log_test,log_test,$(LOG))
+$(call test,store_test,store_test store_hard_test history,$(call stage2,store dir) \
+	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
+TESTS2B := $(addprefix $(B)/tests/,log_test store_test)
+REFS2B  := store_test
+
+EARLIER := $(call stage2,log) $(TABLE) $(SLAB) $(call stage2,store)
+$(call test,decode_test,decode_test,$(DECODE) $(PROTO))
+$(call test,server_test,server_test server_hard_test history,\
+	$(filter-out $(DECODE),$(SERVER)) $(CLIENT) $(call stage2,dir) \
+	$(RECORD) $(B)/stage1-pool/pool_options.o,\
+	$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o $(CHANNEL))
+TESTS2C := $(addprefix $(B)/tests/,decode_test server_test)
+BENCH2C := $(addprefix $(B)/tests/server_bench-,ours echo)
+REFS2C  := server_test
+
+TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
+	$(TESTS2B) $(TESTS2C)
 
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
@@ -108,7 +173,9 @@ $(B)/tests/pool_test-shared.ref: $(subst $(CHANNEL),$(REF)/$(CHANNEL),\
 	$(B)/tests/pool_test-shared.o $(B)/tests/pool_hard_test-shared.o \
 	$(DRIVER) $(POOL_shared) $(COMMON))
 $(B)/tests/pool_test-shared.ref: EXTRA := -Wl,--wrap=pthread_create
-REFTESTS1 := $(if $(REF),$(B)/tests/pool_test-shared.ref)
+refs = $(if $(REF),$(addprefix $(B)/tests/,$(addsuffix .ref,$(1))))
+REFTESTS1 := $(call refs,pool_test-shared)
+REFTESTS  := $(REFTESTS1) $(call refs,$(REFS2A) $(REFS2B) $(REFS2C))
 
 $(B)/tests/pool_bench-shared: $(B)/tests/pool_bench-shared.o $(POOL_shared) \
 	$(COMMON)
@@ -120,17 +187,26 @@ $(B)/tests/pool_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
 	libexplore.so)
 
+
 # ---- Rules -----------------------------------------------------------------
 
-all: $(B)/libkvs.a $(B)/libkvs.pc stage1 ## build everything (V=rel|dbg|asan|tsan, POOL=)
+all: $(B)/libkvs.a $(B)/libkvs.pc stage1 stage2 $(addprefix $(B)/,$(PROGRAMS)) ## build everything (V=rel|dbg|asan|tsan, POOL=)
 
 stage1: $(TESTS1) ## build stage 1 (the same for stage2 .. stage5)
+stage2: $(STAGE2) $(TESTS2A) $(TESTS2B) $(TESTS2C)
 
 tests: $(TESTS)
+given-tests: $(addprefix $(B)/tests/,$(GIVEN_TESTS))
 graded1: $(TESTS1) $(REFTESTS1)
+graded2A: $(TESTS2A) $(call refs,$(REFS2A))
+graded2B: $(TESTS2B) $(call refs,$(REFS2B))
+graded2C: $(TESTS2C) $(call refs,$(REFS2C)) $(STAGE2)
 bench1: $(BENCH1)
+bench2A: $(BENCH2A)
+bench2B: ;
+bench2C: $(BENCH2C)
 tools: $(TOOLS)
-stage2 stage3 stage4 stage5:
+stage3 stage4 stage5:
 	@echo "$@: nothing to build yet"
 
 # With objects from an earlier part instead of its source (PRIOR=objects).
@@ -142,7 +218,12 @@ $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -MMD -MP -c -o $@ $<
 
-$(TESTS) $(REFTESTS1) $(BENCH1):
+# The programs of the whole course; today stage 2's.
+$(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
+	cp $< $@
+
+$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(STAGE2):
+	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
 
@@ -157,7 +238,7 @@ $(B)/pool-is: FORCE
 
 $(B)/libkvs.a: $(LIBRARY) $(B)/pool-is
 	@rm -f $@
-	$(call say,AR,$@)ar rcs $@ $(filter %.o,$^)
+	$(call say,AR,$@)ar qcs $@ $(filter %.o,$^)
 
 $(B)/libkvs.pc: Makefile
 	@mkdir -p $(@D)
@@ -191,15 +272,15 @@ build/tools/explore: $(EXPLORE_BIN) $(wildcard grading/explore/*.h) Makefile
 
 # ---- The student's loop ----------------------------------------------------
 
-STAGES := 1
 CASE ?=
 TOOL ?= bare
 SEED ?=
 TASK ?=
 STAGE ?=
 
-test1: ## stage 1's cases, bare and quick (test2A .. test5 later)
-	@grading/grade.sh --quick --stage 1
+test1: ## stage 1's cases, bare and quick; so test2A, test2B, test2C
+test1 test2A test2B test2C:
+	@grading/grade.sh --quick --stage $(@:test%=%)
 
 next: ## what to do now: the first task that is not done
 	@grading/next.sh
@@ -242,7 +323,7 @@ mutants: ## prove the grader: every planted bug must be caught [ONLY=name]
 install: all ## PREFIX=/usr/local DESTDIR=
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 $(B)/libkvs.a $(DESTDIR)$(PREFIX)/lib/
-	for d in common stage1-pool; do \
+	for d in common stage1-pool stage2-server; do \
 	 install -d $(DESTDIR)$(PREFIX)/include/kvs/$$d && \
 	 install -m 644 $$d/*.h $(DESTDIR)$(PREFIX)/include/kvs/$$d/ || exit; done
 	sed -e 's|^Cflags:.*|Cflags: -I$(PREFIX)/include/kvs|' \
@@ -262,4 +343,5 @@ help: ## this list
 	 { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
-	next one hint watch explore replay grade test doctor clean help
+	test2A test2B test2C given-tests graded2A graded2B graded2C bench2A \
+	bench2B bench2C next one hint watch explore replay grade test doctor clean help

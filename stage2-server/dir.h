@@ -1,0 +1,56 @@
+/* dir.h -- the directory of a store: whose it is, and that only one has it.
+ *
+ * Given.
+ *
+ * A directory belongs to the engine that made it; a file named KVS-STORE says
+ * which, in words:
+ *
+ *     engine kvs
+ *     format 1
+ *
+ * and further "name value" lines that the engine likes to keep. It is written
+ * to another name, synced and renamed, so it is there whole or not at all.
+ * While a store is open it holds a lock (flock) on the directory itself, which
+ * needs no file, works on a read-only disk, and ends with the process.
+ *
+ * Errors:  0 or a negative errno
+ *            -ENOENT       no such directory; read_only: no store in it
+ *            -EBUSY        somebody else has it open
+ *            -EMEDIUMTYPE  made by another engine
+ *            -ENOTSUP      a newer format
+ *            -EBADMSG      the marker cannot be understood
+ *            -EEXIST       there is no marker but there are files: not ours
+ * Threads: one at a time.
+ */
+#ifndef STAGE2_DIR_H
+#define STAGE2_DIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { DIR_ENGINE_MAX = 32 };
+
+struct dir {
+    int fd;                         /* of the directory; carries the lock */
+    char engine[DIR_ENGINE_MAX];    /* as the marker says */
+    unsigned format;
+    bool is_new;                    /* dir_open has made the marker */
+};
+
+/* Which engine made the directory: its name into engine; -ENOENT if none.
+ * Takes no lock and changes nothing. */
+int dir_engine(const char *path, char engine[DIR_ENGINE_MAX]);
+
+/* Makes the directory if it is not there (not its parents), locks it, reads
+ * the marker or writes one, and checks it against engine and format. With
+ * read_only nothing is made. Refusing changes nothing. */
+int dir_open(struct dir *dir, const char *path, const char *engine,
+             unsigned format, bool read_only);
+
+/* Lets the lock go. */
+void dir_close(struct dir *dir);
+
+/* New, renamed and removed names are on the disk. */
+int dir_sync(const struct dir *dir);
+
+#endif
