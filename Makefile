@@ -197,6 +197,8 @@ stage2: $(STAGE2) $(TESTS2A) $(TESTS2B) $(TESTS2C)
 
 tests: $(TESTS)
 given-tests: $(addprefix $(B)/tests/,$(GIVEN_TESTS))
+given-list:
+	@echo $(GIVEN_TESTS)
 graded1: $(TESTS1) $(REFTESTS1)
 graded2A: $(TESTS2A) $(call refs,$(REFS2A))
 graded2B: $(TESTS2B) $(call refs,$(REFS2B))
@@ -343,5 +345,5 @@ help: ## this list
 	 { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
-	test2A test2B test2C given-tests graded2A graded2B graded2C bench2A \
+	test2A test2B test2C given-tests given-list graded2A graded2B graded2C bench2A \
 	bench2B bench2C next one hint watch explore replay grade test doctor clean help

@@ -13,7 +13,7 @@ setup_file() {
     [ "$status" -ne 0 ]
     model=$H/build/grade/model.tsv
     [ "$(task_points "$model" | awk '$2 != 0')" = "" ]
-    for t in 1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8; do
+    for t in $(awk -F '\t' '$1 == "task" { print $2 }' "$H/grading/points.tsv"); do
         grep -qE "^ +$t .*not written" <<<"$output"
     done
     # Nothing crashed, nothing hung, nothing passed by chance.
@@ -89,7 +89,7 @@ setup_file() {
     cp -rp "$H" "$lab"
     cd "$lab"
     check() {
-        grading/grade.sh --quick >/dev/null || true
+        grading/grade.sh --quick --stage 1 >/dev/null || true
         got=$(green_tasks build/quick/model.tsv)
         echo "finished up to ${1##* }: expected '$1', got '$got'"
         [ "$got" = "$1" ]
