@@ -143,6 +143,31 @@ setup_file() {
     [ "$status" -eq 0 ]
 }
 
+@test "FROM=2A, 2B, 2C: earlier parts have full marks, later ones 0" {
+    for from in 2A 2B 2C; do
+        lab=$BATS_TEST_TMPDIR/$from
+        make_handout "$lab" $from
+        # objects of given code are the same everywhere
+        cp -rp "$H/build" "$lab/" 2>/dev/null || true
+        (cd "$lab" && grading/grade.sh --quick >"$lab.out" || true)
+        awk -F '\t' -v from=$from '
+            $1 == "task" { part[$2] = $6 }
+            $1 == "check" { verdict[++n] = $5; task[n] = $2; name[n] = $3 }
+            END {
+                for (i = 1; i <= n; i++) {
+                    if (task[i] == "0") continue
+                    p = part[task[i]]
+                    want = p < from ? "PASS" : "none"
+                    if (want == "PASS" ? verdict[i] != "PASS" :
+                        verdict[i] != "NOT-WRITTEN" && verdict[i] != "NOT-RUN") {
+                        print from, name[i], verdict[i]; bad = 1
+                    } else count[want]++
+                }
+                exit bad || !count["PASS"] || !count["none"]
+            }' "$lab/build/quick/model.tsv"
+    done
+}
+
 @test "an unknown FROM or PRIOR, or an OUT that exists, is refused" {
     run "$TOP/grading/handout.sh" "$BATS_TEST_TMPDIR/x" 7
     [ "$status" -ne 0 ]
