@@ -153,6 +153,10 @@ $(call test,server_test,server_test server_hard_test history,\
 TESTS2C := $(addprefix $(B)/tests/,decode_test server_test)
 BENCH2C := $(addprefix $(B)/tests/server_bench-,ours echo)
 REFS2C  := server_test
+$(B)/tests/server_bench-ours: $(addprefix $(B)/tests/,server_bench.o \
+	server_bench_ours.o) $(SERVER) $(POOL_shared) $(COMMON)
+$(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
+	server_bench_echo.o) $(call stage2,reactor conn) $(PROTO) $(COMMON)
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
