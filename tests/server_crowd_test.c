@@ -121,7 +121,7 @@ static void expect_answers(const char *tried, struct asker *asker,
  * served before, some have sent half a frame. */
 static void idle_crowd(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct peer *crowd = calloc(run->size, sizeof *crowd);
     struct buf frame = { 0 };
     struct counter stop = { 0 };
@@ -198,7 +198,7 @@ static uint64_t answered_in(struct asker *asker, unsigned ms)
  * disturbs some of them, so one good pair is enough. */
 static void slow_crowd(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct drip slow = { 0 };
     struct counter stop = { 0 };
     struct asker asker;
@@ -242,7 +242,7 @@ static void put_gets(struct buf *to, size_t n, const char *key)
  * others are served, and it is dropped. */
 static void greedy(size_t value_len, size_t n)
 {
-    struct rig rig;
+    static struct rig rig;
     struct peer peer;
     struct buf frames = { 0 };
     struct counter stop = { 0 };
@@ -322,7 +322,7 @@ static void flood(void *arg)
 
 static void busy_neighbour(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct flood f = { .n = run->size };
     struct peer peer;
     size_t pings = 0;
@@ -373,7 +373,7 @@ static void haul(void *arg)
 
 static void large_values(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct hauler haulers[2];
     struct counter stop = { 0 };
     struct asker asker;
@@ -451,7 +451,7 @@ static void reset_storm(struct rig *rig, size_t n, size_t open)
 
 static void resets(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     char *value = pattern(MIB);
 
     rig_start(&rig, (struct server_options){ 0 });
@@ -485,7 +485,7 @@ static void come_and_go(struct rig *rig, size_t n, size_t open)
 
 static void comes_and_goes(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
 
     rig_start(&rig, (struct server_options){ 0 });
     expect_true("a good client", rig_serves(&rig));
@@ -526,7 +526,7 @@ static void signal_storm(const struct run *run)
 {
     struct sigaction act = { .sa_handler = ignore };
     struct timespec pause = { 0, 20000 };
-    struct rig rig;
+    static struct rig rig;
     struct hauler hauler;
     struct counter stop = { 0 };
     struct asker asker;

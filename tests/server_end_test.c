@@ -227,8 +227,6 @@ static void stop_under_load(const struct run *run)
     expect_soon("four writers", "their sets are acknowledged", many_acked,
                 writers);
     expect_int("server_run, stopped under load", rig_stop_server(&rig), 0);
-    server_destroy(rig.server);
-    rig.server = NULL;
     for (int i = 0; i < WRITERS; i++)
         writer_end(&writers[i]);
     for (int i = 0; i < WRITERS * KEYS; i++) {
@@ -337,9 +335,8 @@ static void stop_answers(const struct run *run)
     }
     server_stop(rig.server);
     open_gate(&gate);
-    for (int i = 0; i < CLIENTS; i++) {
+    for (int i = 0; i < CLIENTS; i++)
         expect_pairs(&peers[i], run->size);
-    }
     expect_int("server_run", rig_stop(&rig), 0);
     for (int i = 0; i < CLIENTS; i++) {
         peer_expect_end(&peers[i], "after the server's end");

@@ -52,7 +52,7 @@ static void expect_batch(struct peer *peer, const char *tried, uint64_t id)
 /* Every prefix of some frames, then the end. The last key is never set. */
 static void half_frames(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct peer peer;
     struct buf frames = { 0 };
 
@@ -88,7 +88,7 @@ static void half_frames(const struct run *run)
  * A ping on another one comes in between, so the server has seen them. */
 static void split_everywhere(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct buf frames = { 0 };
     struct peer peers[256], other;
 
@@ -120,7 +120,7 @@ static void split_everywhere(const struct run *run)
 
 static void byte_by_byte(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct buf frames = { 0 };
     struct peer peer;
 
@@ -146,7 +146,7 @@ static void byte_by_byte(const struct run *run)
 static void half_close(const struct run *run)
 {
     static char value[1000];
-    struct rig rig;
+    static struct rig rig;
     struct buf frames = { 0 };
     struct peer peer;
     size_t n = run->size;
@@ -232,7 +232,7 @@ static void refuse_header(struct rig *rig, const char *tried, int magic,
 static void wrong_frames(const struct run *run)
 {
     const int m = PROTO_MAGIC, v = PROTO_VERSION;
-    struct rig rig;
+    static struct rig rig;
     struct peer peer;
     struct buf frame = { 0 };
 
@@ -275,7 +275,7 @@ static void claimed_lengths(const struct run *run)
     enum { N = sizeof lengths / sizeof *lengths };
     struct peer peers[N];
     struct buf frame = { 0 };
-    struct rig rig;
+    static struct rig rig;
 
     (void)run;
     rig_start(&rig, (struct server_options){ 0 });
@@ -307,7 +307,7 @@ static void claimed_lengths(const struct run *run)
  * the connection goes on. The longest that are allowed work. */
 static void too_big(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct peer peer;
     struct buf frames = { 0 };
     const size_t most = run->size;
@@ -363,7 +363,7 @@ static void put_random(struct buf *to, uint64_t *state)
 /* Whatever the server answers, it can be taken apart, and it ends. */
 static void random_frames(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct peer peer;
     struct proto_reply reply;
     struct buf frames = { 0 };
@@ -427,7 +427,7 @@ static struct expected put_step(struct buf *to, uint64_t id, uint64_t *state,
 
 static void pipelined(const struct run *run)
 {
-    struct rig rig;
+    static struct rig rig;
     struct peer peer;
     struct buf frames = { 0 };
     struct expected *want = calloc(run->size, sizeof *want);
@@ -462,7 +462,7 @@ static void any_bytes(const struct run *run)
         { "\n", 1 }, { "\377\376", 2 }
     };
     enum { N = sizeof keys / sizeof *keys };
-    struct rig rig;
+    static struct rig rig;
     struct peer peer;
     struct buf frames = { 0 };
 

@@ -96,18 +96,30 @@ void rig_leave(struct rig *rig)
     scratch_remove(rig->dir);
 }
 
+/* To helgrind, an unlock goes on for a moment after the next thread has the
+ * lock; pool_wait orders the jobs' last ones before server_destroy. */
+static void take_server_down(struct rig *rig)
+{
+    pool_wait(rig->pool);
+    server_destroy(rig->server);
+    pool_destroy(rig->pool);
+    rig->server = NULL;
+    rig->pool = NULL;
+}
+
 int rig_stop_server(struct rig *rig)
 {
     server_stop(rig->server);
     expect_soon("server_stop", "server_run returns", actor_done, &rig->loop);
     actor_join(&rig->loop);
+    take_server_down(rig);
     return rig->answer;
 }
 
 void rig_release(struct rig *rig)
 {
-    server_destroy(rig->server);
-    pool_destroy(rig->pool);
+    if (rig->server)
+        take_server_down(rig);
     expect_int("store_close", store_close(rig->store), 0);
     scratch_remove(rig->dir);
 }

@@ -37,8 +37,8 @@ void rig_leave(struct rig *rig);
  * has answered. */
 int rig_stop(struct rig *rig);
 
-/* The two halves of rig_stop; between them the store can still be looked at
- * (and the server's thread has ended). */
+/* The two halves of rig_stop: server and pool, the store. Between them the
+ * store can still be looked at. */
 int rig_stop_server(struct rig *rig);
 void rig_release(struct rig *rig);
 
