@@ -340,32 +340,39 @@ static struct page *page_create(struct slab *slab, struct lane *lane,
     return page;
 }
 
+static struct page *find_open(struct slab *slab, unsigned class)
+{
+    for (unsigned i = 0; i < slab->lanes; i++)
+        if (slab->lane[i].open[class].first)
+            return slab->lane[i].open[class].first;
+    return NULL;
+}
+
+static bool grow(struct slab *slab)
+{
+    mutex_lock(&slab->pool);
+    bool grown = pool_grow(slab);
+    mutex_unlock(&slab->pool);
+    return grown;
+}
+
 /* Nothing in the own lane, nothing in the pool: look into all lanes at once,
- * so that "full" is the truth; then grow, if that is allowed. */
+ * so that "full" is the truth. Then grow, if that is allowed, else take even
+ * a block that is too large. */
 static void *take_anywhere(struct slab *slab, struct lane *own, unsigned class,
                            size_t size)
 {
-    struct lane *lane = NULL;
-    struct page *page = NULL;
-
     for (unsigned i = 0; i < slab->lanes; i++)
         mutex_lock(&slab->lane[i].lock);
-    for (unsigned i = 0; i < slab->lanes && !page; i++) {
-        lane = &slab->lane[i];
-        page = lane->open[class].first;
-    }
-    while (!page) {
-        lane = own;
+    struct page *page = find_open(slab, class);
+    if (!page)
         page = page_create(slab, own, class, size);
-        if (page)
-            break;
-        mutex_lock(&slab->pool);
-        bool grown = pool_grow(slab);
-        mutex_unlock(&slab->pool);
-        if (!grown)
-            break;
-    }
-    void *block = page ? take_locked(slab, lane, page) : NULL;
+    if (!page && grow(slab))
+        page = page_create(slab, own, class, size);
+    for (unsigned c = class + 1; !page && c < CLASSES; c++)
+        page = find_open(slab, c);
+    void *block = page ? take_locked(slab, &slab->lane[page->lane], page)
+                       : NULL;
     for (unsigned i = slab->lanes; i-- > 0;)
         mutex_unlock(&slab->lane[i].lock);
     return block;
