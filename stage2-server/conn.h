@@ -33,8 +33,9 @@ struct conn_parser {
     ssize_t (*decode)(struct slice bytes, struct proto_request *out);
 
     /* Append the reply to a request. The value of a get is appended by the
-     * caller between begin and end; `end` with any other status than OK
-     * drops what was appended since begin. */
+     * caller between begin and end, and so are the items of a batch's reply
+     * (proto_add_reply_item; begin has written their number); `end` with any
+     * other status than OK drops what was appended since begin. */
     int (*begin)(struct buf *to, const struct proto_request *request,
                  size_t *start);
     int (*end)(struct buf *to, const struct proto_request *request,
@@ -50,6 +51,7 @@ struct conn {
     struct buf in, out;
     size_t in_at;           /* in: served up to here */
     size_t out_at;          /* out: sent up to here */
+    uint64_t sent;          /* bytes, in all */
     bool again;             /* the owner, before giving it back: there may be
                                another whole request in `in` */
     bool closing;           /* the owner: close once `out` is sent */
@@ -60,7 +62,8 @@ struct conn {
 };
 
 /* The next whole request, without taking it: as proto_decode (0 also when
- * nothing is there; -EPROTO also when no parser starts with the first byte).
+ * nothing is there). A first byte that no parser starts with goes to the first
+ * of the table, which says -EPROTO and can frame the answer.
  * Its slices lie in `in`, and are good until conn_taken or the connection is
  * given back. To look at several before serving any, pass where to look:
  * 0 is the first byte not yet taken. */
