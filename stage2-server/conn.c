@@ -15,12 +15,6 @@ static bool binary_starts(unsigned char first)
 static int binary_begin(struct buf *to, const struct proto_request *request,
                         size_t *start)
 {
-    if (request->op == PROTO_BATCH) {
-        int err = proto_begin_batch(to, request->id, start);
-        if (!err)
-            proto_end_batch(to, *start, request->batch_count);
-        return err;
-    }
     return proto_begin_reply(to, request->op, request->id, start);
 }
 

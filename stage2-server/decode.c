@@ -98,13 +98,15 @@ ssize_t proto_decode(struct slice bytes, struct proto_request *out)
     int err = 0;
 
     *out = (struct proto_request){ 0 };
+    if (bytes.len > 2)
+        out->op = at[2];
+    if (bytes.len >= PROTO_HEADER)
+        out->id = get32(at + 8) | (uint64_t)get32(at + 12) << 32;
     if (!may_begin(at, bytes.len))
         return -EPROTO;
     if (bytes.len < PROTO_HEADER)
         return 0;
     size_t len = get32(at + 4);
-    out->op = at[2];
-    out->id = get32(at + 8) | (uint64_t)get32(at + 12) << 32;
     err = check_length(out->op, len);
     if (err)
         return err;

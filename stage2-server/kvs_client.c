@@ -1,5 +1,6 @@
 /* kvs_client.c -- given: the main of kvs-client. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,18 +18,21 @@ enum { FAILED = 1 };
 
 struct options {
     struct sockaddr_storage addr;
+    unsigned timeout_ms;
 };
 
 static int option(int key, const char *value, void *into)
 {
     struct options *options = into;
 
-    (void)key;
+    if (key == 't')
+        return args_uint(value, 1, INT_MAX, &options->timeout_ms);
     return sock_parse(&options->addr, value);
 }
 
 static const struct argp_option known[] = {
     { "addr", 'a', "IP:PORT", 0, "where the server is (127.0.0.1:4000)", 0 },
+    { "timeout", 't', "MS", 0, "how long to wait for it (10000)", 0 },
     { 0 },
 };
 
@@ -158,7 +162,7 @@ static const struct command *find(char **words, size_t n)
 
 int main(int argc, char **argv)
 {
-    struct options options;
+    struct options options = { .timeout_ms = TIMEOUT_MS };
     char *words[WORDS_MAX];
     struct client *client;
 
@@ -167,7 +171,7 @@ int main(int argc, char **argv)
     const struct command *command = find(words, n);
 
     log_setup("kvs-client", LOG_LEVEL_INFO);
-    int err = client_open(&client, &options.addr, TIMEOUT_MS);
+    int err = client_open(&client, &options.addr, options.timeout_ms);
     if (err)
         return failed(err);
     int status = command->run(client, words);

@@ -252,7 +252,7 @@ ssize_t proto_decode_reply(struct slice bytes, struct proto_reply *out)
         return 0;
     size_t len = get32(at + LENGTH_AT);
     if (at[1] != PROTO_VERSION || at[STATUS_AT] > PROTO_STOPPING
-        || (!is_op(at[2]) && (at[2] != 0 || at[STATUS_AT] == PROTO_OK)))
+        || (!is_op(at[2]) && at[STATUS_AT] == PROTO_OK))
         return -EPROTO;
     if (len > PROTO_BODY_MAX)
         return -EMSGSIZE;

@@ -223,6 +223,17 @@ static struct slice value_of(const struct store_op *op)
     return slice_of(op->into->ptr + op->into_at, op->into_len);
 }
 
+/* A batch's reply begins with the number of its items. */
+static int put_count(struct conn *conn, uint32_t n)
+{
+    const unsigned char bytes[4] = {
+        (unsigned char)n, (unsigned char)(n >> 8),
+        (unsigned char)(n >> 16), (unsigned char)(n >> 24)
+    };
+
+    return buf_append(&conn->out, bytes, sizeof bytes);
+}
+
 /* What stands between the reply's begin and end. */
 static int put_body(struct server *server, struct conn *conn,
                     const struct store_op *ops, const struct asked *asked)
@@ -236,6 +247,7 @@ static int put_body(struct server *server, struct conn *conn,
     case PROTO_GET:
         return buf_append_slice(&conn->out, value_of(ops));
     case PROTO_BATCH:
+        err = put_count(conn, asked->count);
         for (unsigned i = 0; !err && i < asked->count; i++)
             err = proto_add_reply_item(&conn->out,
                                        proto_status_of(ops[i].result),
@@ -399,6 +411,8 @@ static int alone_batch(struct server *server, struct turn *turn,
     size_t start = 0;
     int err = conn->parser->begin(&conn->out, request, &start);
 
+    if (!err)
+        err = put_count(conn, request->batch_count);
     while (!err && proto_next(&items, &item)) {
         add_op(server, turn, &item);
         if (turn->ops_n == PIECE || items.len == 0)
