@@ -178,12 +178,22 @@ static void run_batch(struct store *store, struct batch *b)
     }
 }
 
+static int put_count(struct buf *to, size_t n)
+{
+    const unsigned char count[4] = { (unsigned char)n,
+                                     (unsigned char)(n >> 8) };
+
+    return buf_append(to, count, sizeof count);
+}
+
 static void reply_batch(struct conn *conn, const struct proto_request *r,
                         const struct batch *b)
 {
     size_t start;
     int err = conn->parser->begin(&conn->out, r, &start);
 
+    if (!err)
+        err = put_count(&conn->out, b->n);
     for (size_t i = 0; i < b->n && !err; i++)
         err = proto_add_reply_item(&conn->out,
                                    proto_status_of(b->ops[i].result),

@@ -930,8 +930,9 @@ int store_open(struct store **out, const char *dir,
     static const struct store_options plain = { 0 };
     const struct store_options *o = options ? options : &plain;
 
-    if ((o->engine && strcmp(o->engine, "kvs") != 0)
-        || o->durability < STORE_NONE || o->durability > STORE_ALWAYS)
+    if (o->engine && strcmp(o->engine, "kvs") != 0)
+        return -ENOENT;
+    if (o->durability > STORE_ALWAYS)
         return -EINVAL;
     struct store *s = calloc(1, sizeof *s);
     if (!s)
