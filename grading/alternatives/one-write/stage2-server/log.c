@@ -19,6 +19,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
+#define XXH_NO_INLINE_HINTS 1   /* else gcc -Og refuses the streaming form */
 #include <xxhash.h>
 
 #include "common/file.h"
