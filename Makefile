@@ -131,7 +131,7 @@ $(call test,proto_test,proto_test,$(PROTO))
 $(call test,reactor_test,reactor_test,$(call stage2,reactor conn) $(PROTO) $(DECODE))
 
 # Programs whose system calls are recorded, and made to fail (tests/crash.h).
-CRASH := crash crash_disk crash_calls
+CRASH := crash crash_disk crash_record crash_calls crash_names
 comma := ,
 wrapped := $(addprefix -Wl$(comma)--wrap=,open open64 __open_2 __open64_2 \
 	openat openat64 __openat_2 creat creat64 write pwrite pwrite64 writev \

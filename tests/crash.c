@@ -25,7 +25,7 @@ struct memory {             /* of a disk that was looked at */
 /* What may be demanded at a moment. */
 struct demand {
     unsigned asked[CRASH_STREAMS], answered[CRASH_STREAMS];
-    unsigned promised[CRASH_STREAMS];
+    unsigned promised[CRASH_STREAMS], read[CRASH_STREAMS];
     const char *phase;
     unsigned phase_calls, phase_asked;
 };
@@ -178,8 +178,13 @@ static const char *judge(struct explorer *x, const struct crash_seen *seen,
     }
     for (unsigned s = 0; s < CRASH_STREAMS; s++) {
         unsigned low = power ? d->promised[s] : d->answered[s];
-        if (explained(seen, s, low, d->asked[s]) >= 0)
+        unsigned read = power && d->read[s] > low ? d->read[s] : low;
+        if (explained(seen, s, read, d->asked[s]) >= 0)
             continue;
+        if (explained(seen, s, low, d->asked[s]) >= 0) {
+            say_difference(x, seen, s, read);
+            return "I15 nobody reads a value before it is durable";
+        }
         say_difference(x, seen, s, low);
         if (came_back(seen, s, low))
             return "I4 a removed key never comes back";
@@ -423,6 +428,9 @@ static void note_demand(struct demand *d, const struct event *e)
             d->promised[s] = d->answered[s];
         else if (e->n > d->promised[s])
             d->promised[s] = e->n;
+        break;
+    case EVENT_READ:
+        d->read[s] = e->n > d->read[s] ? e->n : d->read[s];
         break;
     case EVENT_PHASE:
         d->phase = e->phase;

@@ -77,6 +77,10 @@ void crash_answered(unsigned stream, unsigned n);
 /* A power failure takes none of them away. */
 void crash_promised(unsigned stream, unsigned n);
 
+/* Somebody has read what change n made, with a promise that nobody does
+ * before it is on the disk (I15). */
+void crash_was_read(unsigned stream, unsigned n);
+
 /* For all streams: what is answered is promised. */
 void crash_synced(void);
 

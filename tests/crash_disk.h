@@ -29,7 +29,7 @@ enum event_kind {
     EVENT_RESIZE,       /* inode: to len bytes */
     EVENT_SYNC,         /* inode: all before event `since` is on the disk */
     EVENT_SYNC_FAILED,
-    EVENT_ASKED, EVENT_ANSWERED, EVENT_PROMISED,    /* stream, n */
+    EVENT_ASKED, EVENT_ANSWERED, EVENT_PROMISED, EVENT_READ, /* stream, n */
     EVENT_PHASE
 };
 
