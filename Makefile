@@ -170,6 +170,8 @@ $(call test,server_test,server_test server_hard_test history,\
 TESTS2C := $(addprefix $(B)/tests/,decode_test server_test)
 BENCH2C := $(addprefix $(B)/tests/server_bench-,ours echo)
 REFS2C  := server_test
+PEERS   := $(B)/tests/peers_bench
+$(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
 TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
 	$(TESTS2B) $(TESTS2C)
@@ -214,6 +216,8 @@ stage2: $(STAGE2) $(TESTS2A) $(TESTS2B) $(TESTS2C)
 
 tests: $(TESTS)
 given-tests: $(addprefix $(B)/tests/,$(GIVEN_TESTS))
+given-list:
+	@echo $(GIVEN_TESTS)
 graded1: $(TESTS1) $(REFTESTS1)
 graded2A: $(TESTS2A) $(call refs,$(REFS2A))
 graded2B: $(TESTS2B) $(call refs,$(REFS2B))
@@ -239,7 +243,8 @@ $(B)/%.o: %.c Makefile
 $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
 	cp $< $@
 
-$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(STAGE2):
+$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) \
+  $(STAGE2):
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
@@ -321,6 +326,9 @@ grade: ## build, test, leak- and race-check, time, score [STAGE=1] [LIGHT=1]
 	@grading/grade.sh $(if $(STAGE),--stage $(STAGE)) $(if $(LIGHT),--light) \
 	 $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(if $(REF),--ref '$(REF)')
 
+peers: ## our server beside redis, memcached and an echo server, in one run
+	@grading/peers.sh
+
 test: ## all tests
 	@grading/test.sh
 
@@ -360,5 +368,6 @@ help: ## this list
 	 { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
-	test2A test2B test2C given-tests graded2A graded2B graded2C bench2A \
-	bench2B bench2C next one hint watch explore replay grade test doctor clean help
+	test2A test2B test2C given-tests given-list graded2A graded2B graded2C bench2A \
+	bench2B bench2C next one hint watch explore replay grade test peers \
+	doctor clean help
