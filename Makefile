@@ -140,8 +140,8 @@ wrapped := $(addprefix -Wl$(comma)--wrap=,open open64 __open_2 __open64_2 \
 	posix_fallocate64 fsync fdatasync sync syncfs rename renameat renameat2 \
 	link linkat unlink unlinkat rmdir remove mkdir mkdirat mkstemp \
 	mkostemp fopen fopen64 fdopen fileno)
-$(addprefix $(B)/tests/,crash_self_test crash_test crash_test.ref): \
-	EXTRA := $(wrapped)
+$(addprefix $(B)/tests/,crash_self_test crash_log_test crash_test \
+	crash_test.ref): EXTRA := $(wrapped)
 $(call test,crash_self_test,crash_self_test $(CRASH))
 
 $(call test,channel_test,channel_test,$(CHANNEL))
@@ -156,9 +156,11 @@ REFS2A  := table_test imkv_test
 $(call test,log_test,log_test,$(LOG))
 $(call test,store_test,store_test store_hard_test history,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
+$(call test,crash_log_test,crash_log_test $(CRASH),$(LOG))
 $(call test,crash_test,crash_test crash_fault_test crash_store $(CRASH),\
 	$(call stage2,store dir) $(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
-TESTS2B := $(addprefix $(B)/tests/,log_test store_test crash_test)
+TESTS2B := $(addprefix $(B)/tests/,log_test store_test \
+	crash_log_test crash_test)
 REFS2B  := store_test crash_test
 
 EARLIER := $(call stage2,log) $(TABLE) $(SLAB) $(call stage2,store)

@@ -46,7 +46,7 @@ struct explorer {
 
 static struct {
     char scratch[128];
-    unsigned n;
+    unsigned n, of;
     uint16_t value[KEPT][CRASH_KEYS];
 } kept;
 
@@ -214,12 +214,15 @@ static void keep(struct explorer *x, const struct crash_seen *seen)
 {
     char path[128 + 16];
 
+    if (!seen->changed || seen->error || seen->broken)
+        return;
     if (!*kept.scratch)
         crash_scratch(kept.scratch);
     /* Some of all: each later one takes a place with a smaller chance. */
-    unsigned place = kept.n < KEPT ? kept.n : (unsigned)(
-        next_random(&x->random) % x->report->disks);
-    if (place >= KEPT || seen->error || seen->broken)
+    kept.of++;
+    unsigned place = kept.n < KEPT ? kept.n
+        : (unsigned)(next_random(&x->random) % kept.of);
+    if (place >= KEPT)
         return;
     snprintf(path, sizeof path, "%s/%u", kept.scratch, place);
     if (place < kept.n)
@@ -511,5 +514,5 @@ void crash_drop_kept(void)
     if (*kept.scratch)
         crash_remove(kept.scratch);
     *kept.scratch = '\0';
-    kept.n = 0;
+    kept.n = kept.of = 0;
 }

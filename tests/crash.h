@@ -101,7 +101,8 @@ enum crash_call {           /* a set of them may be given */
 
 enum crash_fault_kind {
     CRASH_FAIL,             /* the call fails with err and does nothing */
-    CRASH_SHORT,            /* a write takes half; others fail with err */
+    CRASH_SHORT,            /* a write takes half; with err only the first,
+                               and all others that are hit fail */
     CRASH_KILL,             /* the process is killed before the call, */
     CRASH_KILL_WITHIN,      /* or after half of a write, */
     CRASH_KILL_AFTER        /* or right after it */
@@ -138,6 +139,8 @@ struct crash_seen {
     uint16_t value[CRASH_KEYS];
     const char *broken;     /* an invariant that this disk alone breaks, */
     char detail[160];       /* and how; NULL if none */
+    bool changed;           /* opening it wrote something: it is worth a
+                               second crash */
 };
 
 /* Looks at the disk at `root` (a copy; it may be changed and is removed
@@ -151,7 +154,7 @@ struct crash_plan {
     uint64_t seed;
     unsigned per_moment;    /* disks a moment, at most */
     bool power;             /* else only the process dies */
-    bool keep;              /* keep some disks, for crash_kept */
+    bool keep;              /* some that were `changed`, for crash_kept */
     const char *tried;      /* what the workload was, for messages */
 };
 

@@ -7,6 +7,7 @@
  * syncs or renames, half of a write done; a call fails likewise. With every
  * k, one after the other, or drawn from the seed.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -272,6 +273,85 @@ void syncs_fail(const struct run *run)
         at++;
     expect_true("STORE_ALWAYS syncs", at > 1);
     expect_true("store_sync syncs", sync_fails(run, STORE_NONE, 1));
+}
+
+/* ---- Opening, while calls fail --------------------------------------------- */
+
+static unsigned open_files(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    unsigned n = 0;
+
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        n += e->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+/* The disk dies within the write of key 0, and the store is closed. */
+static void tear(struct trial *t)
+{
+    struct crash_fault fault = { CRASH_WRITE | CRASH_RESIZE, CRASH_SHORT, EIO,
+                                 1, 0 };
+
+    crash_fault(&fault);
+    expect_true("a set on a disk that dies fails", change(t, 0, 99) < 0);
+    store_close(t->u.store);
+    crash_fault(NULL);
+}
+
+/* A store whose log is torn, or (not `old`) one that is not there yet. */
+static bool open_fails(unsigned calls, int err, unsigned at, bool old)
+{
+    struct crash_fault fault = { calls, CRASH_FAIL, err, at, 1 };
+    struct trial t;
+
+    trial_begin(&t, STORE_NONE);
+    if (old) {
+        tear(&t);
+    } else {
+        trial_end(&t);
+        memset(t.want, 0, sizeof t.want);
+        crash_scratch(t.root);
+        crash_record(t.root);
+    }
+    TRY("opening %s store, call %u fails (%s)", old ? "a torn" : "a new", at,
+        strerrorname_np(err));
+    unsigned before = open_files();
+    crash_fault(&fault);
+    int first = user_open(&t.u, t.root, STORE_NONE, 0);
+    bool hit = crash_fault_hits() > 0;
+    crash_fault(NULL);
+    if (first == 0)
+        store_close(t.u.store);
+    if (open_files() != before)
+        fail_case(__FILE__, __LINE__, trying, "every descriptor is closed",
+                  "%d more are open", (int)(open_files() - before));
+    int second = user_open(&t.u, t.root, STORE_NONE, 0);
+    if (second)
+        fail_case(__FILE__, __LINE__, trying, "the next open is answered 0",
+                  "-%s", strerrorname_np(-second));
+    check_all(&t, "all keys are there");
+    must(&t, 6, 107, "a set is answered 0");
+    reopen(&t);
+    check_all(&t, "opened again, all keys are there");
+    trial_end(&t);
+    return hit;
+}
+
+void open_faults(const struct run *run)
+{
+    static const int errors[] = { EIO, ENOSPC, EMFILE };
+
+    (void)run;
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        for (int old = 0; old < 2; old++) {
+            unsigned at = 1;
+            while (at < 60 && open_fails(CRASH_ANY, errors[i], at, old))
+                at++;
+            expect_true("opening makes several calls", at > 1);
+        }
 }
 
 /* ---- Compactions whose calls fail ------------------------------------------ */

@@ -296,7 +296,7 @@ int fate_locked(enum crash_call call, bool *after)
         *after = true;
         return fault.kind == CRASH_KILL_WITHIN;
     case CRASH_SHORT:
-        if (call == CRASH_WRITE)
+        if (call == CRASH_WRITE && (hits == 1 || fault.err == 0))
             return 1;
         return -fault.err;
     default:

@@ -302,7 +302,7 @@ static bool goes_on(const struct looker *l, const char *root,
 
     want.value[CRASH_KEYS - 1] = 9;
     for (int i = 0; i < 3 && well; i++) {
-        const char *now = rule[i > 0];
+        const char *now = rule[i == 2 && l->compacts];
         int err = user_open(&u, root, STORE_NONE, l->segment_size);
         if (err)
             return breaks(seen, now, "a later start answers %ld", err);
@@ -314,8 +314,8 @@ static bool goes_on(const struct looker *l, const char *root,
         well = well && still_there(&u, &want, seen, now);
         if (well && i == 1 && l->compacts &&
             (err = store_compact(u.store)) != 0)
-            well = breaks(seen, now, "a later compaction answers %ld", err);
-        well = well && still_there(&u, &want, seen, now);
+            well = breaks(seen, rule[1], "a later compaction answers %ld", err);
+        well = well && still_there(&u, &want, seen, rule[l->compacts]);
         store_close(u.store);
     }
     return well;
@@ -332,6 +332,7 @@ void store_look(void *arg, const char *root, unsigned nth,
     seen->error = user_open(&u, root, STORE_NONE, l->segment_size);
     unsigned made = crash_changes_made();
     crash_stop();
+    seen->changed = made > 0;
     if (seen->error)
         return;
     unsigned files = store_files(root);

@@ -395,6 +395,7 @@ static const struct test_case cases[] = {
     { "always_together", always_together, 12 },
     { "set_faults", set_faults, 0 },
     { "syncs_fail", syncs_fail, 0 },
+    { "open_faults", open_faults, 0 },
     { "kill_rounds", kill_rounds, 50 },
     { "compact_kill_states", compact_kill_states, 0 },
     { "compact_power_none", compact_power_none, 40 },

@@ -8,7 +8,7 @@
 #include "tests/crash_store.h"
 
 /* crash_fault_test.c */
-case_fn set_faults, syncs_fail, kill_rounds, compact_killed, compact_faults,
+case_fn set_faults, syncs_fail, open_faults, kill_rounds, compact_killed, compact_faults,
     compact_sync_fails, kill_rounds_compacting;
 
 #endif
