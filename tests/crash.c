@@ -7,9 +7,11 @@
 #include "tests/crash.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "tests/crash_disk.h"
@@ -41,8 +43,14 @@ struct explorer {
     size_t moment;          /* the event that does not happen any more */
     struct atom atoms[DISK_ATOMS];
     int n;
+    const uint16_t *pick;   /* the choice among them that is tried now; */
+    bool power;             /* by the power, or by a kill */
+    size_t torn;            /* within the next write, or 0 */
     struct tree tree;
 };
+
+/* Whose look is going on, for the one that never comes back. */
+static struct explorer *looking;
 
 static struct {
     char scratch[128];
@@ -155,9 +163,9 @@ static bool has_garbage(const struct crash_seen *seen)
 }
 
 /* The name of what is broken; NULL: nothing. */
-static const char *judge(struct explorer *x, const struct crash_seen *seen,
-                         bool power)
+static const char *judge(struct explorer *x, const struct crash_seen *seen)
 {
+    bool power = x->power;
     const struct demand *d = &x->demand;
     char *got = x->report->got;
     size_t room = sizeof x->report->got;
@@ -233,28 +241,9 @@ static void keep(struct explorer *x, const struct crash_seen *seen)
     memcpy(kept.value[place], seen->value, sizeof seen->value);
 }
 
-static const struct crash_seen *look(struct explorer *x)
+static void say_lost(const struct explorer *x, char *text, size_t room)
 {
-    uint64_t hash = tree_hash(&x->tree);
-    struct memory *m = remembered(x, hash ? hash : 1);
-
-    if (!m->hash && x->report->disks < REMEMBERED / 2) {
-        char root[128 + 8];
-        x->report->disks++;
-        snprintf(root, sizeof root, "%s/d", x->scratch);
-        tree_write(&x->tree, root);
-        m->hash = hash ? hash : 1;
-        x->plan->look(x->plan->arg, root, x->report->disks, &m->seen);
-        crash_remove(root);
-        if (x->plan->keep)
-            keep(x, &m->seen);
-    }
-    return m->hash ? &m->seen : NULL;
-}
-
-static void say_lost(const struct explorer *x, const uint16_t *pick,
-                     char *text, size_t room)
-{
+    const uint16_t *pick = x->power ? x->pick : NULL;
     const char *between = "; lost: ";
     size_t at = 0;
 
@@ -281,8 +270,7 @@ static void say_lost(const struct explorer *x, const uint16_t *pick,
     }
 }
 
-static void say_when(struct explorer *x, const uint16_t *pick, bool power,
-                     size_t torn)
+static void say_when(struct explorer *x)
 {
     char last[120] = "the start", next[120] = "", lost[240];
     size_t i = x->moment;
@@ -292,33 +280,98 @@ static void say_when(struct explorer *x, const uint16_t *pick, bool power,
         i--;
     if (i > log->base)
         event_words(i - 1, last, sizeof last);
-    if (torn) {
+    if (x->torn) {
         event_words(x->moment, next, sizeof next);
-        snprintf(lost, sizeof lost, ", and %zu bytes of the %.90s", torn, next);
+        snprintf(lost, sizeof lost, ", and %zu bytes of the %.90s", x->torn,
+                 next);
     } else {
-        say_lost(x, power ? pick : NULL, lost, sizeof lost);
+        say_lost(x, lost, sizeof lost);
     }
     snprintf(x->report->when, sizeof x->report->when,
              "%s%s%s after call %zu (%s)%s",
-             power ? "power fails" : "process dies",
+             x->power ? "power fails" : "process dies",
              *x->demand.phase ? " in " : "", x->demand.phase, i - log->base,
              last, lost);
+}
+
+/* A look that ends the process, or never ends, says on which disk. */
+static void look_died(int signal_number)
+{
+    char tried[600];
+
+    say_when(looking);
+    snprintf(tried, sizeof tried, "%s; %s", looking->plan->tried,
+             looking->report->when);
+    fail_case("tests/crash.c", 0, tried, "it opens, and its keys are read",
+              signal_number == SIGVTALRM ? "still busy after 4 s: %s"
+                                         : "it dies: %s",
+              strsignal(signal_number));
+}
+
+static void watch(struct explorer *x)
+{
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+    static const int signals[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE,
+                                   SIGVTALRM };
+    struct itimerval limit = { .it_value.tv_sec = x ? 4 : 0 };
+
+    looking = x;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        signal(signals[i], x ? look_died : SIG_DFL);
+    setitimer(ITIMER_VIRTUAL, &limit, NULL);
+#else
+    looking = x;
+#endif
+}
+
+static const struct crash_seen *look(struct explorer *x)
+{
+    uint64_t hash = tree_hash(&x->tree);
+    struct memory *m = remembered(x, hash ? hash : 1);
+
+    if (!m->hash && x->report->disks < REMEMBERED / 2) {
+        char root[128 + 8];
+        x->report->disks++;
+        snprintf(root, sizeof root, "%s/d", x->scratch);
+        tree_write(&x->tree, root);
+        m->hash = hash ? hash : 1;
+        watch(x);
+        x->plan->look(x->plan->arg, root, x->report->disks, &m->seen);
+        watch(NULL);
+        crash_remove(root);
+        if (x->plan->keep)
+            keep(x, &m->seen);
+    }
+    return m->hash ? &m->seen : NULL;
+}
+
+/* For a person to look at; on demand. */
+static void keep_failed(struct explorer *x)
+{
+    const char *path = getenv("CRASH_KEEP");
+
+    if (path)
+        tree_write(&x->tree, path);
 }
 
 /* Whether all is well with this choice. */
 static bool try_choice(struct explorer *x, const uint16_t *pick, bool power,
                        size_t torn)
 {
+    x->pick = pick;
+    x->power = power;
+    x->torn = torn;
     disk_tree(x->disk, x->atoms, x->n, pick, &x->tree);
     x->report->states++;
     const struct crash_seen *seen = look(x);
-    const char *broken = seen ? judge(x, seen, power) : NULL;
+    const char *broken = seen ? judge(x, seen) : NULL;
+    if (broken) {
+        x->report->invariant = broken;
+        say_when(x);
+        keep_failed(x);
+    }
     tree_release(&x->tree);
-    if (!broken)
-        return true;
-    x->report->invariant = broken;
-    say_when(x, pick, power, torn);
-    return false;
+    return !broken;
 }
 
 /* ---- Choosing ------------------------------------------------------------ */
@@ -495,6 +548,7 @@ void crash_expect(const struct crash_plan *plan, struct crash_report *report)
     crash_explore(plan, report);
     if (!report->invariant)
         return;
+    crash_drop_kept();
     snprintf(tried, sizeof tried, "%s; %s", plan->tried, report->when);
     fail_case("tests/crash.c", 0, tried, report->invariant, "%s",
               report->got);

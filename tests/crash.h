@@ -168,7 +168,8 @@ struct crash_report {
 /* Stops at the first disk that breaks an invariant. */
 void crash_explore(const struct crash_plan *plan, struct crash_report *report);
 
-/* As crash_explore; a broken invariant fails the case. */
+/* As crash_explore; a broken invariant fails the case. CRASH_KEEP=DIR in the
+ * environment then makes that disk in DIR, to be looked at. */
 void crash_expect(const struct crash_plan *plan, struct crash_report *report);
 
 /* With plan.keep: the path of the n-th disk that was kept and the values that
