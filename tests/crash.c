@@ -506,7 +506,8 @@ static void explore_all(struct explorer *x)
         const struct event *e = &log->event[x->moment];
         bool end = x->moment == log->events;
 
-        if (end || e->kind <= EVENT_SYNC_FAILED) {
+        if (x->moment >= x->plan->from &&
+            (end || e->kind <= EVENT_SYNC_FAILED)) {
             x->report->moments++;
             if (!try_kill(x) || (x->plan->power && !try_power(x)))
                 return;

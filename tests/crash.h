@@ -153,6 +153,7 @@ struct crash_plan {
     void *arg;
     uint64_t seed;
     unsigned per_moment;    /* disks a moment, at most */
+    size_t from;            /* events before this are no moments; 0: all */
     bool power;             /* else only the process dies */
     bool keep;              /* some that were `changed`, for crash_kept */
     const char *tried;      /* what the workload was, for messages */

@@ -178,6 +178,95 @@ static void power_after_kill(const struct run *run)
         .files = files });
 }
 
+/* ---- Killed at each call, opened again, and then the power fails ---------- */
+
+/* The next process may not take for durable what the one before was about to
+ * sync: names as well as bytes. Its keys are a stream of their own. */
+static void next_life(struct user *u, const char *root)
+{
+    u->stream = 1;
+    opened(u, root, STORE_ALWAYS);
+    expect_int("store_set", user_set(u, 8, 41), 0);
+    expect_int("store_set", user_set(u, 9, 42), 0);
+}
+
+static void short_life(struct user *u, const char *root)
+{
+    opened(u, root, STORE_ALWAYS);
+    expect_int("store_set", user_set(u, 0, 1), 0);
+    expect_int("store_set", user_set(u, 1, 2), 0);
+}
+
+static void compacting_life(struct user *u, const char *root)
+{
+    short_life(u, root);
+    expect_int("store_set", user_set(u, 0, 3), 0);
+    expect_int("store_compact", user_compact(u), 0);
+    expect_int("store_set", user_set(u, 1, 4), 0);
+}
+
+/* False when there was no call number `at`. */
+static bool killed_life(void (*life)(struct user *u, const char *root),
+                        const char *root, unsigned at)
+{
+    struct crash_fault fault = { CRASH_ANY, CRASH_KILL_AFTER, 0, at, 1 };
+    struct user u = { .stream = 0 };
+    int status;
+
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        crash_fault(&fault);
+        life(&u, root);
+        fflush(stdout);
+        _exit(0);
+    }
+    expect_int("waitpid", waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status))
+        _exit(WEXITSTATUS(status)); /* it has said why */
+    return WIFSIGNALED(status);
+}
+
+static void kill_each(const struct run *run,
+                      void (*life)(struct user *u, const char *root))
+{
+    unsigned at = 1;
+    char tried[100];
+
+    for (bool killed = true; killed && at < 100; at++) {
+        struct looker looker = { .files = 99 };
+        struct crash_plan plan = {
+            .look = store_look, .arg = &looker, .power = true,
+            .seed = run->seed, .per_moment = (unsigned)run->size,
+            .tried = tried
+        };
+        struct crash_report report;
+        char root[128];
+
+        crash_scratch(root);
+        crash_record(root);
+        killed = killed_life(life, root, at);
+        plan.from = crash_events();
+        in_child(next_life, root);
+        crash_stop();
+        crash_remove(root);
+        snprintf(tried, sizeof tried, "a process is killed after its call %u, "
+                 "another opens the store and sets", at);
+        crash_expect(&plan, &report);
+    }
+    expect_true("opening and setting make several calls", at > 5);
+}
+
+static void power_after_each_kill(const struct run *run)
+{
+    kill_each(run, short_life);
+}
+
+static void compact_kill_power(const struct run *run)
+{
+    kill_each(run, compacting_life);
+}
+
 /* ---- 2.7: several at once, under STORE_ALWAYS ---------------------------- */
 
 enum { WRITERS = 3, EACH = 24 };
@@ -392,6 +481,7 @@ static const struct test_case cases[] = {
     { "power_none", power_none, 40 },
     { "power_interval", power_interval, 40 },
     { "power_after_kill", power_after_kill, 40 },
+    { "power_after_each_kill", power_after_each_kill, 16 },
     { "always_together", always_together, 12 },
     { "set_faults", set_faults, 0 },
     { "syncs_fail", syncs_fail, 0 },
@@ -400,6 +490,7 @@ static const struct test_case cases[] = {
     { "compact_kill_states", compact_kill_states, 0 },
     { "compact_power_none", compact_power_none, 40 },
     { "compact_power_always", compact_power_always, 40 },
+    { "compact_kill_power", compact_kill_power, 16 },
     { "compact_small", compact_small, 40 },
     { "removed_stays_removed", removed_stays_removed, 40 },
     { "crash_twice", crash_twice, 30 },
