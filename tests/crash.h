@@ -96,7 +96,8 @@ size_t crash_events(void);
 
 enum crash_call {           /* a set of them may be given */
     CRASH_OPEN = 1, CRASH_WRITE = 2, CRASH_RESIZE = 4, CRASH_SYNC = 8,
-    CRASH_RENAME = 16, CRASH_UNLINK = 32, CRASH_MAKE = 64, CRASH_ANY = 127
+    CRASH_RENAME = 16, CRASH_UNLINK = 32, CRASH_MAKE = 64, CRASH_GROW = 128,
+    CRASH_ANY = 255         /* resize: to fewer bytes; grow: to more */
 };
 
 enum crash_fault_kind {

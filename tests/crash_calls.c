@@ -145,6 +145,16 @@ WRAP(ssize_t, copy_file_range, (int in, off_t *in_at, int out, off_t *out_at,
 
 typedef int resize_fn(int fd, int how, off_t at, off_t len);
 
+int __real_ftruncate(int fd, off_t len);
+int __real_fallocate(int fd, int how, off_t at, off_t len);
+
+static int do_truncate(int fd, int how, off_t at, off_t len)
+{
+    (void)how;
+    (void)at;
+    return __real_ftruncate(fd, len);
+}
+
 static int resize_seen(resize_fn *fn, int fd, int how, off_t at, off_t len)
 {
     struct stat before, st;
@@ -153,13 +163,14 @@ static int resize_seen(resize_fn *fn, int fd, int how, off_t at, off_t len)
     if (crash_mode == CRASH_OFF)
         return fn(fd, how, at, len);
     mutex_lock(&crash_lock);
-    int inode = inode_of_fd(fd);
-    int fate = inode < 0 ? 0 : fate_locked(CRASH_RESIZE, &after);
+    int inode = fstat(fd, &before) == 0 ? inode_of_fd(fd) : -1;
+    bool grows = fn != do_truncate || len > before.st_size;
+    int fate = inode < 0 ? 0 : fate_locked(grows ? CRASH_GROW : CRASH_RESIZE,
+                                           &after);
     if (inode < 0 || fate < 0) {
         mutex_unlock(&crash_lock);
         return fate < 0 ? answer(fate) : fn(fd, how, at, len);
     }
-    fstat(fd, &before);
     int r = fn(fd, how, at, len);
     int err = errno;
     if (r == 0 && fstat(fd, &st) == 0 && st.st_size != before.st_size) {
@@ -170,16 +181,6 @@ static int resize_seen(resize_fn *fn, int fd, int how, off_t at, off_t len)
     done(after);
     errno = err;
     return r;
-}
-
-int __real_ftruncate(int fd, off_t len);
-int __real_fallocate(int fd, int how, off_t at, off_t len);
-
-static int do_truncate(int fd, int how, off_t at, off_t len)
-{
-    (void)how;
-    (void)at;
-    return __real_ftruncate(fd, len);
 }
 
 WRAP(int, ftruncate, (int fd, off_t len))
