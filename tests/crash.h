@@ -10,7 +10,8 @@
  *   - the power fails: besides, of what was not synced any part may be
  *     missing: each 4 KiB page is as it was after any of the writes to it,
  *     or torn at a sector (512 bytes); a file is as long as after any of
- *     them, with zeros where no page came; and each change of a directory
+ *     them, with zeros where no page came (and nothing is left of what was
+ *     cut off before the file grew again); and each change of a directory
  *     (a new name, a rename, a removal) is there or not, by itself, until
  *     the directory is synced. What a failed sync was to bring may be gone
  *     for ever: no later sync brings it.

@@ -389,11 +389,14 @@ static size_t largest(const struct disk_inode *file)
     return size;
 }
 
-/* The size after the version-th change of it. */
-static size_t size_at(const struct disk_inode *file, unsigned version)
+/* The size after the version-th change of it, and how many of the pending
+ * events have happened to it by then. */
+static size_t size_at(const struct disk_inode *file, unsigned version,
+                      int *events)
 {
     size_t size = file->size;
 
+    *events = 0;
     for (int i = 0; i < file->pendings && version > 0; i++) {
         const struct event *e = &crash_log()->event[file->pending[i]];
         size_t end = e->kind == EVENT_WRITE ? e->offset + e->len : e->len;
@@ -401,8 +404,19 @@ static size_t size_at(const struct disk_inode *file, unsigned version)
             end = size;
         version -= end != size;
         size = end;
+        *events = i + 1;
     }
     return size;
+}
+
+/* The file was cut at `end`. If its size is one from then or later, what
+ * was there has gone with it; else pages may show it or not. */
+static void paint_cut(struct picture *p, int inode, size_t end, size_t size,
+                      bool happened)
+{
+    paint(p, inode, end, size, NULL);
+    if (happened)
+        memset(p->bytes + end, 0, size - end);
 }
 
 static void draw_file(const struct disk *disk, int inode, struct picture *p,
@@ -411,6 +425,7 @@ static void draw_file(const struct disk *disk, int inode, struct picture *p,
     const struct disk_inode *file = &disk->inode[inode];
     size_t room = largest(file), size = file->size;
     unsigned version = 0;
+    int happened;
 
     p->bytes = calloc(1, room + CRASH_PAGE);
     expect_true("memory", p->bytes != NULL);
@@ -423,17 +438,17 @@ static void draw_file(const struct disk *disk, int inode, struct picture *p,
         if (a->inode == inode && a->kind == ATOM_SIZE)
             version = version_of(a, p->pick ? p->pick[i] : 1);
     }
+    to->size = size_at(file, version, &happened);
     for (int i = 0; i < file->pendings; i++) {
         const struct event *e = &crash_log()->event[file->pending[i]];
         size_t end = e->kind == EVENT_WRITE ? e->offset + e->len : e->len;
         if (e->kind == EVENT_WRITE)
             paint(p, inode, e->offset, end, crash_log()->data + e->data);
         else if (end < size)
-            paint(p, inode, end, size, NULL);
+            paint_cut(p, inode, end, size, i < happened);
         size = e->kind == EVENT_RESIZE || end > size ? end : size;
     }
     to->bytes = p->bytes;
-    to->size = size_at(file, version);
 }
 
 static struct tree_file *tree_add(struct tree *tree, const char *path)
