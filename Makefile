@@ -123,12 +123,14 @@ endef
 test = $(eval $(call test_program,$(1),$(2),$(3),$(4)))
 
 GIVEN_TESTS := common_test history_test record_test proto_test reactor_test \
-	crash_self_test
+	reactor_hard_test crash_self_test
 $(call test,common_test,common_test)
 $(call test,history_test,history_test history)
 $(call test,record_test,record_test,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
 $(call test,reactor_test,reactor_test,$(call stage2,reactor conn) $(PROTO) $(DECODE))
+$(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
+	$(PROTO) $(DECODE))
 
 # Programs whose system calls are recorded, and made to fail (tests/crash.h).
 CRASH := crash crash_disk crash_record crash_calls crash_names
@@ -172,6 +174,10 @@ $(call test,server_test,server_test server_hard_test history,\
 TESTS2C := $(addprefix $(B)/tests/,decode_test server_test)
 BENCH2C := $(addprefix $(B)/tests/server_bench-,ours echo)
 REFS2C  := server_test
+$(B)/tests/server_bench-ours: $(addprefix $(B)/tests/,server_bench.o \
+	server_bench_ours.o) $(SERVER) $(POOL_shared) $(COMMON)
+$(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
+	server_bench_echo.o) $(call stage2,reactor conn) $(PROTO) $(COMMON)
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
