@@ -5,7 +5,9 @@
  * A chained hash table of num_buckets buckets. Keys and values are strings;
  * the table keeps copies, in one large chunk of IMKV_SLAB_BYTES bytes that
  * ht_init allocates: after it there is no malloc, an insert takes from the
- * chunk and a delete gives back to it.
+ * chunk and a delete gives back to it. (What ht_lookup answers lies in
+ * memory of the calling thread's own.) The empty string is a key like any
+ * other.
  *
  * Errors:  the codes below; never a crash: num_buckets of 0 is
  *          HT_INIT_FAILED, and a NULL argument, or a call before ht_init,
