@@ -298,7 +298,7 @@ static void make_frame(struct script *script, struct buf *to)
     size_t start;
 
     request.op = 1 + how % 6;
-    request.id = (uint64_t)script_word(script) << how;
+    request.id = (uint64_t)script_word(script) << how % 48;
     if (request.op == PROTO_BATCH) {
         uint32_t count = script_byte(script) % 8;
 

@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,27 +33,30 @@ static struct {
     size_t files;
 } fuzz = { .save = "." };
 
-/* In a signal handler: only what is allowed there, mostly. The process is
- * lost; snprintf of numbers and words does no harm. */
+/* A sanitizer that ends the process calls this first. */
+__attribute__((weak)) void __sanitizer_set_death_callback(void (*fn)(void));
+
+/* In a signal handler: the process is lost, so snprintf does no harm. */
 static void keep_input(int signal)
 {
+    const char *why = signal == SIGALRM ? "hangs" : strsignal(signal);
     char path[512], text[2048];
-    struct rlimit core = { 0, 0 };
 
     snprintf(path, sizeof path, "%s/crash-%llu-%llu", fuzz.save, fuzz.seed,
              fuzz.run);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (fd >= 0 && write_full(fd, fuzz.input, fuzz.len) == 0)
         snprintf(text, sizeof text, "%s: seed %llu, run %llu\n"
-                 "repeat it with: %s %s\n",
-                 signal == SIGALRM ? "hangs" : strsignal(signal), fuzz.seed,
-                 fuzz.run, fuzz.program, path);
+                 "repeat it with: %s %s\n", signal ? why : "stopped",
+                 fuzz.seed, fuzz.run, fuzz.program, path);
     else
         snprintf(text, sizeof text, "cannot write %s\n", path);
-    if (write(STDERR_FILENO, text, strlen(text)) < 0)
-        _exit(2);
-    setrlimit(RLIMIT_CORE, &core);
-    _exit(1);
+    _exit(write(STDERR_FILENO, text, strlen(text)) < 0 ? 2 : 1);
+}
+
+static void keep_input_at_death(void)
+{
+    keep_input(0);
 }
 
 static void watch_signals(void)
@@ -65,6 +67,8 @@ static void watch_signals(void)
 
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         sigaction(signals[i], &action, NULL);
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(keep_input_at_death);
 }
 
 static void run_one(const unsigned char *bytes, size_t len)
