@@ -160,6 +160,8 @@ FUZZ := $(addprefix $(B)/tests/fuzz_,decode replay)
 define fuzz_program
 $(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
 	$(FUZZ_$(1)) $(MINE) $(COMMON)
+fuzz-objects-$(1):
+	@echo $$(filter %.o,$(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o $(FUZZ_$(1)) $(COMMON))
 endef
 $(foreach f,decode replay,$(eval $(call fuzz_program,$(f))))
 
