@@ -122,12 +122,15 @@ $(B)/tests/$(1).ref: $(addprefix $(B)/tests/,$(addsuffix .o,$(2))) $(DRIVER) \
 endef
 test = $(eval $(call test_program,$(1),$(2),$(3),$(4)))
 
-GIVEN_TESTS := common_test history_test record_test proto_test reactor_test
+GIVEN_TESTS := common_test history_test record_test proto_test reactor_test \
+	reactor_hard_test
 $(call test,common_test,common_test)
 $(call test,history_test,history_test history)
 $(call test,record_test,record_test,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
 $(call test,reactor_test,reactor_test,$(call stage2,reactor conn) $(PROTO) $(DECODE))
+$(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
+	$(PROTO) $(DECODE))
 
 $(call test,channel_test,channel_test,$(CHANNEL))
 
@@ -153,6 +156,13 @@ $(call test,server_test,server_test server_hard_test history,\
 TESTS2C := $(addprefix $(B)/tests/,decode_test server_test)
 BENCH2C := $(addprefix $(B)/tests/server_bench-,ours echo)
 REFS2C  := server_test
+$(B)/tests/server_bench-ours: $(addprefix $(B)/tests/,server_bench.o \
+	server_bench_ours.o) $(SERVER) $(POOL_shared) $(COMMON)
+$(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
+	server_bench_echo.o) $(call stage2,reactor conn) $(PROTO) $(COMMON)
+PEERS   := $(B)/tests/peers_bench
+$(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
+
 # Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
 FUZZ_decode := $(DECODE) $(PROTO)
 FUZZ_replay := $(LOG)
@@ -164,9 +174,6 @@ fuzz-objects-$(1):
 	@echo $$(filter %.o,$(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o $(FUZZ_$(1)) $(COMMON))
 endef
 $(foreach f,decode replay,$(eval $(call fuzz_program,$(f))))
-
-PEERS   := $(B)/tests/peers_bench
-$(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
 TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
 	$(TESTS2B) $(TESTS2C)
