@@ -309,7 +309,7 @@ END
     "$TOP/build/rel/tests/peers_bench" echo-server >"$T/port" 3>&- 4>&- &
     echo=$!
     soon [ -s "$T/port" ]
-    ADDR=127.0.0.1:$(<"$T/port") client set key value
+    ADDR=$(grep -oE '[0-9.]+:[0-9]+' "$T/port") client set key value
     kill $echo && wait $echo || true
     refused 1
     start_server

@@ -159,7 +159,7 @@ stop_server() {
     kill -s "${1:-TERM}" "$SERVER"
     soon gone "$SERVER"
     status=0
-    wait "$SERVER" || status=$?
+    wait "$SERVER" 2>/dev/null || status=$?
 }
 
 # stop_all: for teardown; only servers that this test started.
@@ -168,7 +168,7 @@ stop_all() {
     [ -e "$T/servers" ] || return 0
     while read -r pid; do
         if alive "$pid" && [[ $(<"/proc/$pid/comm") == kvs-server ]]; then
-            kill -KILL "$pid"
+            kill -KILL "$pid" && wait "$pid" 2>/dev/null || true
         fi
     done <"$T/servers"
 }

@@ -322,14 +322,32 @@ static void make_frame(struct script *script, struct buf *to)
     must(proto_put_request(to, &request) == 0);
 }
 
+/* A batch has so many items at most. */
+static void check_many(uint32_t count)
+{
+    static struct buf frame;
+    size_t start;
+
+    buf_clear(&frame);
+    must(proto_begin_batch(&frame, count, &start) == 0);
+    for (uint32_t i = 0; i < count; i++)
+        must(proto_add_item(&frame, PROTO_GET, slice_str("k"),
+                            slice_of("", 0)) == 0);
+    proto_end_batch(&frame, start, count);
+    must(request_of(frame.ptr, frame.len).n
+         == (count > PROTO_BATCH_MAX ? -EPROTO : (ssize_t)frame.len));
+}
+
 static void check_script(struct script script)
 {
     static struct buf frames;
-    unsigned count = 1 + script_byte(&script) % FRAMES;
+    unsigned count = script_byte(&script);
     size_t at = 0, n;
 
+    if (count >= 254)
+        check_many(PROTO_BATCH_MAX + count - 254);
     buf_clear(&frames);
-    for (unsigned i = 0; i < count && frames.len < INPUT_MAX / 2; i++)
+    for (unsigned i = 0; i <= count % FRAMES && frames.len < INPUT_MAX / 2; i++)
         make_frame(&script, &frames);
     must(frames.len <= INPUT_MAX);
     while (at < frames.len) {           /* what is right is understood */

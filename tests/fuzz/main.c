@@ -45,7 +45,7 @@ static void keep_input(int signal)
     snprintf(path, sizeof path, "%s/crash-%llu-%llu", fuzz.save, fuzz.seed,
              fuzz.run);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (fd >= 0 && write_full(fd, fuzz.input, fuzz.len) == 0)
+    if (fd >= 0 && write(fd, fuzz.input, fuzz.len) == (ssize_t)fuzz.len)
         snprintf(text, sizeof text, "%s: seed %llu, run %llu\n"
                  "repeat it with: %s %s\n", signal ? why : "stopped",
                  fuzz.seed, fuzz.run, fuzz.program, path);

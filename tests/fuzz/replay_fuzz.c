@@ -206,7 +206,7 @@ static void write_file(struct slice image)
         snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     }
     must(ftruncate(file, 0) == 0);
-    must(pwrite_full(file, image.ptr, image.len, 0) == 0);
+    must(pwrite(file, image.ptr, image.len, 0) == (ssize_t)image.len);
 }
 
 /* The file's first bytes are these; and it has no more, if `all`. */
@@ -224,6 +224,16 @@ static bool file_is(struct slice image, bool all)
     must(pread_full(file, now.ptr, image.len, 0) == (ssize_t)image.len);
     now.len = image.len;
     return slice_equal(buf_slice(&now), image);
+}
+
+static uint64_t salt_of_file(void)
+{
+    unsigned char header[RECORD_FILE_HEADER];
+    uint64_t salt;
+
+    must(pread_full(file, header, sizeof header, 0) == sizeof header);
+    must(record_parse_file(header, &salt) == 0);
+    return salt;
 }
 
 /* ---- replaying ---------------------------------------------------------- */
@@ -339,6 +349,25 @@ static void append(struct log_file *log, bool synced)
     verdict.bad = log_end(log);
 }
 
+/* A file that says how much of it is durable is not told again, and the mark
+ * at its end says it of all changes. */
+static void check_mark(struct log_file *log)
+{
+    static unsigned char mark[RECORD_HEADER];
+    struct record record;
+    uint32_t sum;
+    struct stat stat;
+
+    must(log_sync(log) == 0 && log_mark(log) == 0);
+    must(log_end(log) == verdict.bad);
+    must(fstat(file, &stat) == 0 && (uint64_t)stat.st_size == verdict.bad);
+    must(pread_full(file, mark, sizeof mark, stat.st_size - RECORD_HEADER)
+         == RECORD_HEADER);
+    must(record_parse_header(mark, salt_of_file(), &record, &sum) == 0);
+    must(record.kind == RECORD_MARK && record.sequence == 0);
+    must(record.durable == verdict.bad - RECORD_HEADER);
+}
+
 /* Reading changes nothing, and finds the same. */
 static void check_reading(struct slice image)
 {
@@ -379,8 +408,10 @@ static void check_writing(struct slice image, unsigned how)
     append(log, how & SYNCED);
     must(file_is(sound, false));
     log_close(log);
-    log = open_log(how & SYNCED ? LOG_READ : LOG_WRITE);
+    log = open_log(how & SYNCED ? LOG_WRITE : LOG_READ);
     replay(log, NULL, 0, verdict.bad, 0);
+    if (how & SYNCED)
+        check_mark(log);
     log_close(log);
 }
 
