@@ -339,8 +339,9 @@ static void append(struct log_file *log, bool synced)
     must(log_read(log, &at[0], records[0].key, &value) == 0);
     must(slice_equal(buf_slice(&value), records[0].value));
     if (synced) {
-        must(log_sync(log) == 0);
-        must(log_mark(log) == 0);
+        must(log_sync(log) == 0 && log_mark(log) == 0);
+        uint64_t end = log_end(log);
+        must(log_mark(log) == 0 && log_end(log) == end);
     }
     verdict.change[verdict.changes++] = (struct found){
         at[0].offset, records[0].sequence, RECORD_SET, 5, 7 };
