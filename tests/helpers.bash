@@ -168,7 +168,7 @@ stop_all() {
     [ -e "$T/servers" ] || return 0
     while read -r pid; do
         if alive "$pid" && [[ $(<"/proc/$pid/comm") == kvs-server ]]; then
-            kill -KILL "$pid" && wait "$pid" 2>/dev/null || true
+            kill -KILL "$pid" && { wait "$pid" 2>/dev/null || true; }
         fi
     done <"$T/servers"
 }
