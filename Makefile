@@ -149,7 +149,8 @@ REFS2B  := store_test
 
 EARLIER := $(call stage2,log) $(TABLE) $(SLAB) $(call stage2,store)
 $(call test,decode_test,decode_test,$(DECODE) $(PROTO))
-$(call test,server_test,server_test server_hard_test history,\
+$(call test,server_test,server_test server_hard_test server_crowd_test \
+	server_end_test server_rig peer history,\
 	$(filter-out $(DECODE),$(SERVER)) $(CLIENT) $(call stage2,dir) \
 	$(RECORD) $(B)/stage1-pool/pool_options.o,\
 	$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o $(CHANNEL))
