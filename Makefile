@@ -182,6 +182,18 @@ $(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
+# Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
+FUZZ_decode := $(DECODE) $(PROTO)
+FUZZ_replay := $(LOG)
+FUZZ := $(addprefix $(B)/tests/fuzz_,decode replay)
+define fuzz_program
+$(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
+	$(FUZZ_$(1)) $(MINE) $(COMMON)
+fuzz-objects-$(1):
+	@echo $$(filter %.o,$(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o $(FUZZ_$(1)) $(COMMON))
+endef
+$(foreach f,decode replay,$(eval $(call fuzz_program,$(f))))
+
 TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
 	$(TESTS2B) $(TESTS2C)
 
@@ -231,6 +243,7 @@ stage2: $(STAGE2) $(TESTS2A) $(TESTS2B) $(TESTS2C)
 
 tests: $(TESTS)
 given-tests: $(addprefix $(B)/tests/,$(GIVEN_TESTS))
+fuzzers: $(FUZZ)
 given-list:
 	@echo $(GIVEN_TESTS)
 graded1: $(TESTS1) $(REFTESTS1)
@@ -259,7 +272,7 @@ $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
 	cp $< $@
 
 $(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) \
-  $(STAGE2):
+  $(STAGE2) $(FUZZ):
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
@@ -305,7 +318,7 @@ build/tools/explore: $(EXPLORE_BIN) $(wildcard grading/explore/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $(EXPLORE_BIN)
 
--include $(wildcard $(B)/*/*.d)
+-include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 
 # ---- The student's loop ----------------------------------------------------
 
@@ -343,6 +356,11 @@ grade: ## build, test, leak- and race-check, time, score [STAGE=1] [LIGHT=1]
 
 peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
+
+fuzz: ## libFuzzer on the decoder and the log's replay [SECONDS=3600]
+	@$(foreach f,decode replay,FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
+	 grading/fuzz.sh '$(SECONDS)'
+SECONDS = 3600
 
 test: ## all tests
 	@grading/test.sh
@@ -385,4 +403,4 @@ help: ## this list
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
 	test2A test2B test2C given-tests given-list graded2A graded2B graded2C bench2A \
 	bench2B bench2C next one hint watch explore replay grade test peers \
-	doctor clean help
+	fuzz fuzzers doctor clean help
