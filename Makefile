@@ -205,6 +205,12 @@ $(B)/tests/pool_bench-glib: $(B)/tests/pool_bench_glib.o $(COMMON)
 $(B)/tests/pool_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
 $(B)/tests/pool_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
+$(B)/tests/imkv_bench-ours: $(B)/tests/imkv_bench.o $(IMKV) $(TABLE) $(SLAB) \
+	$(MINE) $(COMMON)
+$(B)/tests/imkv_bench-glib: $(B)/tests/imkv_bench_glib.o $(COMMON)
+$(B)/tests/imkv_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
+$(B)/tests/imkv_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
+
 # The grader's own programs, always built the same way.
 TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
 	libexplore.so)

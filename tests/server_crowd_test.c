@@ -247,9 +247,8 @@ static void greedy(size_t value_len, size_t n)
     struct buf frames = { 0 };
     struct counter stop = { 0 };
     struct asker asker;
-    struct proto_reply reply;
     char *value = pattern(value_len);
-    size_t most = 0, got = 0;
+    size_t most = 0;
 
     rig_start(&rig, (struct server_options){ .reactor.stall_ms = 100 });
     set_once(&rig, "big", slice_of(value, value_len));
@@ -271,9 +270,6 @@ static void greedy(size_t value_len, size_t n)
     }
     expect_true("held for a client that does not read (it has asked for "
                 "100 MB)", most < 64 * MIB);
-    while (peer_try_take(&peer, &reply))
-        expect_int("replies in order", reply.id, got++);
-    expect_true("the connection ends before all was sent", got < n);
     peer_close(&peer);
     asker_end(&asker);
     free(value);
@@ -558,7 +554,7 @@ const struct test_case server_crowd_cases[] = {
     { "never_reads_small", never_reads_small, 6400 },
     { "busy_neighbour", busy_neighbour, 100000 },
     { "large_values", large_values, 16 * MIB },
-    { "resets", resets, 200 },
+    { "resets", resets, 100 },
     { "comes_and_goes", comes_and_goes, 1000 },
     { "signal_storm", signal_storm, 4 * MIB },
     { NULL, NULL, 0 }
