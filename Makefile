@@ -123,7 +123,7 @@ endef
 test = $(eval $(call test_program,$(1),$(2),$(3),$(4)))
 
 GIVEN_TESTS := common_test history_test record_test proto_test reactor_test \
-	reactor_hard_test
+	reactor_hard_test crash_self_test
 $(call test,common_test,common_test)
 $(call test,history_test,history_test history)
 $(call test,record_test,record_test,$(RECORD) $(call stage2,dir))
@@ -131,6 +131,20 @@ $(call test,proto_test,proto_test,$(PROTO))
 $(call test,reactor_test,reactor_test,$(call stage2,reactor conn) $(PROTO) $(DECODE))
 $(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
 	$(PROTO) $(DECODE))
+
+# Programs whose system calls are recorded, and made to fail (tests/crash.h).
+CRASH := crash crash_disk crash_record crash_calls crash_names
+comma := ,
+wrapped := $(addprefix -Wl$(comma)--wrap=,open open64 __open_2 __open64_2 \
+	openat openat64 __openat_2 creat creat64 write pwrite pwrite64 writev \
+	pwritev pwritev64 pwritev2 pwritev64v2 copy_file_range ftruncate \
+	ftruncate64 truncate truncate64 fallocate fallocate64 posix_fallocate \
+	posix_fallocate64 fsync fdatasync sync syncfs rename renameat renameat2 \
+	link linkat unlink unlinkat rmdir remove mkdir mkdirat mkstemp \
+	mkostemp fopen fopen64 fdopen fileno)
+$(addprefix $(B)/tests/,crash_self_test crash_log_test crash_test \
+	crash_test.ref): EXTRA := $(wrapped)
+$(call test,crash_self_test,crash_self_test $(CRASH))
 
 $(call test,channel_test,channel_test,$(CHANNEL))
 
@@ -142,15 +156,19 @@ BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
 REFS2A  := table_test imkv_test
 
 $(call test,log_test,log_test,$(LOG))
-$(call test,store_test,store_test store_hard_test history,$(call stage2,store dir) \
+$(call test,store_test,store_test store_hard_test scratch history,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
-TESTS2B := $(addprefix $(B)/tests/,log_test store_test)
-REFS2B  := store_test
+$(call test,crash_log_test,crash_log_test $(CRASH),$(LOG))
+$(call test,crash_test,crash_test crash_fault_test crash_store $(CRASH),\
+	$(call stage2,store dir) $(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
+TESTS2B := $(addprefix $(B)/tests/,log_test store_test \
+	crash_log_test crash_test)
+REFS2B  := store_test crash_test
 
 EARLIER := $(call stage2,log) $(TABLE) $(SLAB) $(call stage2,store)
 $(call test,decode_test,decode_test,$(DECODE) $(PROTO))
 $(call test,server_test,server_test server_hard_test server_crowd_test \
-	server_end_test server_rig peer history,\
+	server_end_test server_rig peer scratch history,\
 	$(filter-out $(DECODE),$(SERVER)) $(CLIENT) $(call stage2,dir) \
 	$(RECORD) $(B)/stage1-pool/pool_options.o,\
 	$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o $(CHANNEL))
