@@ -9,7 +9,9 @@ rm -rf "$out" && mkdir -p "$out"
 plan stage="${1-}" only="${2-}" tools=x logs="$out" >"$out/plan"
 [ -s "$out/plan" ] || die "no case for the explorer in STAGE=${1-} CASE=${2-}"
 find build/dbg/tests -maxdepth 1 -type f -perm /111 -delete 2>/dev/null
-build_quietly "$out/build.log" tools V=dbg stage1 ||
+mapfile -t programs < <(tr '\t' '\n' <"$out/plan" |
+    grep '^build/dbg/tests/' | sort -u)
+build_quietly "$out/build.log" tools V=dbg "${programs[@]}" ||
     echo "note: not everything builds, see $out/build.log"
 status=0
 while IFS=$'\t' read -r id _ _ _ log command; do

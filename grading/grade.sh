@@ -68,8 +68,11 @@ for v in $variants; do
         build_quietly "$out/build.log" V="$v" "graded$s" ${ref:+REF="$ref"}
     done
 done
-[ -z "$speed" ] || [ -n "$quick" ] ||
-    build_quietly "$out/build.log" V=rel bench1
+if [ -n "$speed" ] && [ -z "$quick" ]; then
+    for s in ${stage:-$stages}; do
+        build_quietly "$out/build.log" V=rel "bench$s"
+    done
+fi
 grep -a 'warning:' "$out/build.log" | grep -aFf "$OWN" |
     sort -u >"$out/warnings.txt"
 
@@ -112,8 +115,10 @@ run_plan tools=b
 if [ -n "$ref" ]; then
     # What failed with the student's own earlier module, with the reference's.
     passed_bare '' >"$out/passed"
-    awk -F '\t' '!/^#/ && $3 == "pool_test-shared" { print $1 }' \
-        grading/cases.tsv | grep -vxFf "$out/passed" >"$out/again"
+    while IFS=$'\t' read -r id _ program _; do
+        [ ! -x "build/dbg/tests/$program.ref" ] || echo "$id"
+    done < <(grep -v '^#' grading/cases.tsv) |
+        grep -vxFf "$out/passed" >"$out/again"
     [ ! -s "$out/again" ] || run_plan tools=b suffix=.ref wanted="$out/again"
 fi
 if [ -z "$quick" ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # hint.sh TASK -- one more hint of the task each time. They lie in hints.md of
-# the stage: a heading `## TASK`, then a paragraph a hint.
+# the stage, or hints-PART.md: a heading `## TASK`, then a paragraph a hint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . grading/lib.sh
@@ -9,7 +9,9 @@ task=${1-}
     die "make hint TASK=1.3; the tasks are:" \
         "$(awk -F '\t' '$1 == "task" { printf "%s ", $2 }' grading/points.tsv)"
 file=$(task_field "$task" 5)
-file=${file%%/*}/hints.md
+part=$(task_field "$task" 3)
+hints=${file%%/*}/hints-$part.md
+[ -f "$hints" ] || hints=${file%%/*}/hints.md
 mkdir -p .hints
 seen=$(cat ".hints/$task" 2>/dev/null || echo 0)
 awk -v task="$task" -v seen="$seen" '
@@ -25,5 +27,5 @@ awk -v task="$task" -v seen="$seen" '
         if (seen >= n)
             print "That was all of them."
         exit n == 0
-    }' "$file"
+    }' "$hints"
 echo $((seen + 1)) >".hints/$task"

@@ -36,6 +36,24 @@ lost() {
         print $3 ":" $4 }' "$1"
 }
 
+# parts_of DIR: the parts of the course whose files are in DIR; all of them
+# for the reference.
+parts_of() {
+    if [ "$1" = reference ]; then
+        awk -F '\t' '$1 == "stage" { print $2 }' grading/points.tsv
+        return
+    fi
+    (cd "$1" && find . -name '*.c' | sed 's|^\./||') | awk -F '\t' '
+        FNR == NR { have[$1]; next }
+        $1 == "task" {
+            dir = $5; sub(/\/.*/, "", dir)
+            n = split($5, f, ", ")
+            for (i = 1; i <= n; i++)
+                if ((f[i] in have) || (dir "/" f[i]) in have)
+                    if (!($3 in seen)) { seen[$3]; print $3 }
+        }' - grading/points.tsv
+}
+
 # A tool that does not work here would let mutants through, or seem to.
 make -s tools >/dev/null
 mkdir -p "$scratch/canaries"
@@ -48,13 +66,16 @@ for dir in reference grading/alternatives/*/; do
     wanted "$name" "$@" || continue
     copy_reference "$scratch/$name"
     [ "$dir" = reference ] || cp -r "$dir"/. "$scratch/$name/"
-    grade "$name"
-    model=build/submissions/$name/model.tsv
-    awk -F '\t' '$1 == "total" { printf "  %-34s %s of %s\n", n, $3, $4
-        exit !($3 == $4 && $4 > 0) }' n="$name" "$model" || {
-        bad=$((bad + 1))
-        lost "$model" | sed 's/^/    LOST /'
-    }
+    for part in $(parts_of "$dir"); do
+        grade "$name" --stage "$part"
+        model=build/submissions/$name/model.tsv
+        awk -F '\t' '$1 == "total" { printf "  %-34s %-3s %s of %s\n", n, p,
+            $3, $4; exit !($3 == $4 && $4 > 0) }' n="$name" p="$part" \
+            "$model" || {
+            bad=$((bad + 1))
+            lost "$model" | sed 's/^/    LOST /'
+        }
+    done
 done
 
 printf '\nmutants: which kind of check catches each\n'

@@ -14,11 +14,12 @@ if [ -z "$task" ]; then
 fi
 part=$(task_field "$task" 3)
 files=$(task_field "$task" 5)
-readme=$(cd "${files%%/*}" && echo "$PWD/README.md")
+readme=${files%%/*}/README-$part.md
+[ -f "$readme" ] || readme=${files%%/*}/README.md
 printf '%sTask %s: %s%s (%s points)\n' "$BOLD" "$task" \
     "$(task_field "$task" 7)" "$PLAIN" "$(task_field "$task" 4)"
 printf '  write  %s: %s\n' "$files" "$(task_field "$task" 6)"
-printf '  read   %s, and the header beside the file\n' "${readme#"$PWD"/}"
+printf '  read   %s, and the header beside the file\n' "$readme"
 echo "  cases"
 awk -F '\t' -v t="$task" '$1 == "check" && $2 == t {
     printf "    %-12s %-26s %.38s\n", $5 == "NOT-WRITTEN" ? "not written" : $5,

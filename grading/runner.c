@@ -42,7 +42,7 @@
 
 #include "tests/answer.h"
 
-enum { FIELDS = 64, SLOTS = 16, OUTPUT_MAX = 32 << 20 };
+enum { FIELDS = 64, SLOTS = 16, OUTPUT_MAX = 32 << 20, FILE_MAX = 1 << 30 };
 #define BLOCKED_S 3.0
 
 struct run {
@@ -53,6 +53,8 @@ struct run {
     double started;
     long cpu_ticks;             /* when last seen to change, */
     double cpu_seen;            /* and when that was */
+    long group_ticks;           /* the same of all its processes */
+    double group_seen;
     const char *killed;         /* why, or NULL */
 };
 
@@ -121,7 +123,7 @@ static void become(struct run *r)
     dup2(out, 2);
     close_range(3, ~0u, 0);
     limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_FSIZE, OUTPUT_MAX);
+    limit(RLIMIT_FSIZE, FILE_MAX);
     limit(RLIMIT_CPU, (rlim_t)(2 * r->hard) + 2);
     snprintf(secret, sizeof secret, "%" PRIu64, r->secret);
     setenv("CASE_SECRET", secret, 1);
@@ -135,8 +137,8 @@ static void start(struct run *r)
     if (getrandom(&r->secret, sizeof r->secret, 0) != sizeof r->secret)
         die("getrandom");
     r->secret >>= 1;
-    r->started = r->cpu_seen = now();
-    r->cpu_ticks = -1;
+    r->started = r->cpu_seen = r->group_seen = now();
+    r->cpu_ticks = r->group_ticks = -1;
     r->killed = NULL;
     r->pid = fork();
     if (r->pid < 0)
@@ -147,24 +149,54 @@ static void start(struct run *r)
     progress(r);
 }
 
-/* Whole-process CPU time in clock ticks, or -1. */
+/* What /proc says of a process, from its state on; NULL if it is gone. */
+static const char *stat_of(const char *path, char text[1024])
+{
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(text, 1, 1023, f) : 0;
+
+    if (f)
+        fclose(f);
+    text[n] = '\0';
+    char *rest = strrchr(text, ')');
+    return rest && rest[1] ? rest + 2 : NULL;
+}
+
+/* Calls fn for each process of the run's group: a case may have children,
+ * and wait for them. */
+static void each_process(pid_t group, void (*fn)(pid_t pid, void *arg),
+                         void *arg)
+{
+    char path[64], text[1024];
+    pid_t pgrp;
+    DIR *dir = opendir("/proc");
+
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (e->d_name[0] < '1' || e->d_name[0] > '9')
+            continue;
+        snprintf(path, sizeof path, "/proc/%.16s/stat", e->d_name);
+        const char *rest = stat_of(path, text);
+        if (rest && sscanf(rest, "%*c %*d %d", &pgrp) == 1 && pgrp == group)
+            fn(atoi(e->d_name), arg);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* CPU time in clock ticks: its own and that of children waited for. */
 static long ticks_of(pid_t pid)
 {
     char path[64], text[1024];
     unsigned long user, sys;
+    long cuser, csys;
 
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return -1;
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[n] = '\0';
-    char *rest = strrchr(text, ')');
-    if (!rest || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u"
-                        " %*u %lu %lu", &user, &sys) != 2)
-        return -1;
-    return (long)(user + sys);
+    const char *rest = stat_of(path, text);
+    if (!rest || sscanf(rest, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u"
+                        " %*u %lu %lu %ld %ld", &user, &sys, &cuser,
+                        &csys) != 4)
+        return 0;
+    return (long)(user + sys) + cuser + csys;
 }
 
 /* Voluntary switches tell a thread that polls, however rarely, from one
@@ -205,10 +237,10 @@ static void kill_run(struct run *r, const char *why)
 
 /* Is every thread asleep, waiting for something to happen? One that could
  * run and is not let, or that waits for a disk, is not stuck. */
-static bool all_asleep(pid_t pid)
+static void threads_asleep(pid_t pid, void *arg)
 {
-    char path[320], text[512];
-    bool asleep = true;
+    char path[320], text[1024];
+    bool *asleep = arg;
 
     snprintf(path, sizeof path, "/proc/%d/task", pid);
     DIR *dir = opendir(path);
@@ -216,17 +248,37 @@ static bool all_asleep(pid_t pid)
         if (e->d_name[0] == '.')
             continue;
         snprintf(path, sizeof path, "/proc/%d/task/%s/stat", pid, e->d_name);
-        FILE *f = fopen(path, "re");
-        size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
-        text[n] = '\0';
-        char *rest = strrchr(text, ')');
-        asleep = asleep && rest && rest[1] && rest[2] == 'S';
-        if (f)
-            fclose(f);
+        const char *rest = stat_of(path, text);
+        *asleep = *asleep && rest && (*rest == 'S' || *rest == 'Z');
     }
     if (dir)
         closedir(dir);
-    return dir && asleep;
+}
+
+static bool all_asleep(pid_t group)
+{
+    bool asleep = true;
+
+    each_process(group, threads_asleep, &asleep);
+    return asleep;
+}
+
+static void add_activity(pid_t pid, void *arg)
+{
+    *(long *)arg += ticks_of(pid) + switches_of(pid);
+}
+
+/* What the run's processes have done so far. The first process alone is
+ * looked at often; the others, when it seems to do nothing. */
+static long activity_of(const struct run *r, bool all)
+{
+    long n = 0;
+
+    if (all)
+        each_process(r->pid, add_activity, &n);
+    else
+        add_activity(r->pid, &n);
+    return n;
 }
 
 /* Takes the stacks and ends the run. The others have gone on meanwhile, but
@@ -240,6 +292,7 @@ static void give_up(struct run *r, const char *why)
     for (size_t i = 0; i < SLOTS; i++) {
         slots[i].started += now() - before;
         slots[i].cpu_seen += now() - before;
+        slots[i].group_seen += now() - before;
     }
     reap();
 }
@@ -247,15 +300,26 @@ static void give_up(struct run *r, const char *why)
 static void look_after(struct run *r)
 {
     double t = now();
-    long activity = ticks_of(r->pid) + switches_of(r->pid);
+    long activity = activity_of(r, false);
+    struct stat st;
 
     if (activity != r->cpu_ticks) {
         r->cpu_ticks = activity;
         r->cpu_seen = t;
     }
-    if (t - r->cpu_seen > BLOCKED_S && !all_asleep(r->pid))
-        r->cpu_seen = t;
-    if (t - r->cpu_seen > BLOCKED_S)
+    if (t - r->cpu_seen > BLOCKED_S / 3) {
+        activity = activity_of(r, true);
+        if (activity != r->group_ticks)
+            r->group_seen = t;
+        r->group_ticks = activity;
+        if (t - r->group_seen > BLOCKED_S && !all_asleep(r->pid))
+            r->group_seen = t;
+    } else {
+        r->group_seen = r->cpu_seen;
+    }
+    if (stat(r->fields[LOG], &st) == 0 && st.st_size >= OUTPUT_MAX)
+        kill_run(r, "output");
+    else if (t - r->group_seen > BLOCKED_S)
         give_up(r, "blocked");
     else if (t - r->started > r->hard)
         give_up(r, "busy");

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh -- `make test`: common's cases, every stage's cases bare, and the
+# test.sh -- `make test`: the cases of given code, every stage's cases bare, and the
 # bats files of tests/. The last line counts all of them.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -8,16 +8,22 @@ passed=0 failed=0
 out=build/test
 rm -rf "$out" && mkdir -p "$out"
 
-echo "common"
-if build_quietly "$out/build.log" tools V=dbg build/dbg/tests/common_test; then
-    for c in $(build/dbg/tests/common_test --list); do
-        if timeout -k 1 60 build/dbg/tests/common_test "$c" \
-            >"$out/common.log" 2>&1; then
-            passed=$((passed + 1))
-        else
-            failed=$((failed + 1))
-            echo "FAIL  common/$c" && sed 's/^/    /' "$out/common.log"
-        fi
+echo "given code"
+if build_quietly "$out/build.log" tools V=dbg given-tests; then
+    for t in $(make -s given-list); do
+        p=0
+        for c in $("build/dbg/tests/$t" --list); do
+            if timeout -k 1 60 "build/dbg/tests/$t" "$c" \
+                >"$out/given.log" 2>&1; then
+                p=$((p + 1))
+            else
+                failed=$((failed + 1))
+                echo "FAIL  $t $c" && sed 's/^/    /' "$out/given.log"
+            fi
+        done
+        printf '  %-20s %d passed\n' "$t" $p
+        passed=$((passed + p))
+        [ "$p" -gt 0 ] || failed=$((failed + 1))
     done
 else
     tail -n 20 "$out/build.log"

@@ -23,13 +23,15 @@
  *               -EBADMSG  corrupt
  *               -ENOSPC, -EDQUOT, -EFBIG  no room: the file is cut back to
  *                         its last good record and the log stays usable
- *               -EROFS    a sync, or cutting back, has failed before: only
- *                         reads are left
+ *               -EROFS    a sync, or cutting back, has failed before, or it
+ *                         was opened with LOG_READ: only reads are left
  *               -EIO      reading or writing failed
  * Threads:    append, sync and truncation by one thread at a time (a store
  *             has a lock for it); log_read by any number at any time, for
  *             positions that an append or replay has answered.
- * Durability: nothing before log_sync.
+ * Durability: nothing before log_sync, but the header of a new file: it is
+ *             synced before log_open returns, so no record is ever on the
+ *             disk without it.
  * Source:     Rosenblum and Ousterhout, "The Design and Implementation of a
  *             Log-Structured File System" (1992); Bitcask; PostgreSQL's
  *             fsync trouble of 2018 for rule 4.
@@ -82,9 +84,11 @@ struct log_damage {
  *     the torn tail of a crash: the file is cut there (LOG_READ: only treated
  *     as if) and appending goes on there. 0.
  *   - else it is corruption: -EBADMSG, and nothing is changed.
- * damage, unless NULL, says where; its offset is log_end when all is well. A
- * file that was cut within its header, with nothing behind, counts as torn,
- * too: LOG_WRITE makes it new.  (2.6; before that, an empty log is enough)
+ * damage, unless NULL, says where, also with -EBADMSG; its offset is log_end
+ * when all is well. A file that was cut within its header counts as torn, too,
+ * and so does one of no more than a header's length that is all zeros: making
+ * it was interrupted. log_open answers 0 then, and replaying with LOG_WRITE
+ * writes the header anew.  (2.6)
  *
  * A replay that has cut something syncs it, so that a second one has
  * nothing to do and writes nothing. */
@@ -111,7 +115,8 @@ int log_mark(struct log_file *log);
 int log_read(struct log_file *log, const struct log_position *position,
              struct slice key, struct buf *value);
 
-/* Where the next record will lie.  (2.5) */
+/* Where the next record will lie; before a replay, the end of the file.
+ * (2.5) */
 uint64_t log_end(struct log_file *log);
 
 #endif

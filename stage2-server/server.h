@@ -10,9 +10,9 @@
  *      acknowledged survives the death of the server;
  *   3. an idle or slow connection holds no thread; what one client does
  *      delays another by one turn's work at most;
- *   4. a turn is what several connections have sent meanwhile: its requests
- *      go to the store as one ordered batch (store_apply), so its changes
- *      are one write;
+ *   4. the requests that a connection has sent meanwhile go to the store as
+ *      one ordered batch (store_apply), so their changes are one write; even
+ *      better, those of all connections that are ready (a turn);
  *   5. what may block (changes under STORE_ALWAYS, values from `large`
  *      bytes on) runs on the pool, never in the reactor's thread; the rest
  *      may run where it is, and on the pool when there is much of it;

@@ -22,6 +22,7 @@
  * Errors:     0 or a negative errno; outputs untouched on an error.
  *               -ENOENT     no such key; no such directory or store
  *               -EINVAL     an empty key, bad options
+ *               -ENOENT     (open) an engine that this program does not have
  *               -EMSGSIZE   key or value too big for this store
  *               -EBADMSG    corrupt
  *               -EBUSY      the directory is open elsewhere

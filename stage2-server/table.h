@@ -12,7 +12,8 @@
  *      the other, in some order that every thread agrees with;
  *   2. a call on one key does not wait for a call on another, but when the
  *      two happen to share a lock: with 64 other keys, one held inside its
- *      table_update stops at most a quarter of them;
+ *      table_update stops at most a quarter of them (a lookup of the held
+ *      key itself may wait, or answer what was there before);
  *   3. keys and values are copies in a slab; no pointer into the table ever
  *      leaves it, except to the function given to table_update, during the
  *      call;
@@ -23,8 +24,10 @@
  * Errors:  0 or a negative errno; on an error the table and the outputs are
  *          as before.
  *            -ENOENT    no such key
- *            -EAGAIN    full: the budget is used up
- *            -EINVAL    an empty key; buckets of 0 in a fixed table
+ *            -EAGAIN    full: the budget is used up (replacing a value may
+ *                       need room for both)
+ *            -EINVAL    an empty key; buckets of 0 in a fixed table; a
+ *                       budget that is too small for a slab
  *            -EMSGSIZE  key or value is longer than 4 GiB - 1
  *            -ENOMEM    out of memory
  * Threads: every function may be called by any number of threads at once,
@@ -45,12 +48,12 @@
 struct table;
 
 struct table_options {
-    size_t buckets;     /* to begin with, perhaps rounded up; 0: some.
-                           Fixed: exactly that many, for life */
-    bool fixed;         /* never more buckets; with a budget, never another
-                           malloc, but for table_each's copies */
-    size_t budget;      /* bytes for keys and values, as slab_options.budget;
-                           0: the slab grows as needed */
+    size_t buckets;     /* fixed: so many, for life. Else at least so many
+                           to begin with; 0: some */
+    bool fixed;         /* never more buckets. With a budget too: never
+                           another malloc (but in table_each) */
+    size_t budget;      /* bytes for keys and values, as slab.h's; 0: the
+                           slab grows as needed */
 };
 
 struct table_stats {
@@ -86,10 +89,9 @@ typedef enum table_decision table_update_fn(void *arg,
                                             const struct slice *present,
                                             struct slice *value);
 
-/* Calls fn once, and does what it says before any other change of this key
- * can come between (a lookup meanwhile waits, or answers the old value).
- * Answers 0; -ENOENT if there was nothing to delete; or why the new value
- * could not be stored, and then the old one is still there.  (2.2)
+/* Calls fn once, and does what it says before any other call on this key can
+ * come between. Answers 0; -ENOENT if there was nothing to delete; or why the
+ * new value could not be stored, and then the old one is still there.  (2.2)
  *
  * With it: insert if newer, replace if still equal, count up. */
 int table_update(struct table *table, struct slice key, table_update_fn *fn,

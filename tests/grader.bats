@@ -25,7 +25,7 @@ submission() {
 
 # grade_it OPTIONS: grades $S; the model is in $M.
 grade_it() {
-    run "$TOP/grading/submission.sh" "$S" --no-speed "$@"
+    run "$TOP/grading/submission.sh" "$S" --no-speed --stage 1 "$@"
     M=$TOP/build/submissions/$(basename "$S")/model.tsv
     [ -s "$M" ]
 }
