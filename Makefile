@@ -150,7 +150,7 @@ $(call test,crash_self_test,crash_self_test $(CRASH))
 $(call test,channel_test,channel_test,$(CHANNEL))
 
 $(call test,slab_test,slab_test,$(SLAB))
-$(call test,table_test,table_test,$(TABLE),$(SLAB))
+$(call test,table_test,table_test table_hard_test,$(TABLE),$(SLAB))
 $(call test,imkv_test,imkv_test,$(IMKV),$(TABLE) $(SLAB))
 TESTS2A := $(addprefix $(B)/tests/,slab_test table_test imkv_test)
 BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
