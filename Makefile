@@ -62,6 +62,7 @@ B := build/$(V)
 # ---- Objects and programs --------------------------------------------------
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
+comma := ,
 
 # common: knows nothing of what follows.
 COMMON := $(call obj,$(wildcard common/*.c))
@@ -128,7 +129,7 @@ $(call test,common_test,common_test)
 $(call test,history_test,history_test history)
 $(call test,record_test,record_test,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
-$(call test,reactor_test,reactor_test,$(call stage2,reactor conn) $(PROTO) $(DECODE))
+$(call test,reactor_test,reactor_test peer,$(call stage2,reactor conn) $(PROTO) $(DECODE))
 $(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
 	$(PROTO) $(DECODE))
 
@@ -172,6 +173,9 @@ $(call test,server_test,server_test server_hard_test server_crowd_test \
 	$(filter-out $(DECODE),$(SERVER)) $(CLIENT) $(call stage2,dir) \
 	$(RECORD) $(B)/stage1-pool/pool_options.o,\
 	$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o $(CHANNEL))
+# What the server asks of its store comes by the test first.
+$(B)/tests/server_test $(B)/tests/server_test.ref: EXTRA := \
+	$(addprefix -Wl$(comma)--wrap=store_,apply get set remove sync)
 TESTS2C := $(addprefix $(B)/tests/,decode_test server_test)
 BENCH2C := $(addprefix $(B)/tests/server_bench-,ours echo)
 REFS2C  := server_test

@@ -1083,6 +1083,7 @@ struct seen {
     uint64_t keys;
     struct table *table;
     int stop_after;         /* answers 77 then */
+    uint64_t next;          /* see_and_add: inserts this one next */
 };
 
 static int see(void *arg, struct slice key, struct slice value)
@@ -1102,7 +1103,7 @@ static int see(void *arg, struct slice key, struct slice value)
 
 static struct seen seen_none(struct table *table, uint64_t keys)
 {
-    struct seen s = { calloc(keys, 1), keys, table, 0 };
+    struct seen s = { calloc(keys, 1), keys, table, 0, 0 };
 
     expect_true("memory for the test itself", s.times != NULL);
     return s;
@@ -1214,6 +1215,38 @@ static void each_grows(const struct run *run)
     table_destroy(p.table);
 }
 
+/* The function itself inserts, so that the table grows in mid-walk. */
+static int see_and_add(void *arg, struct slice key, struct slice value)
+{
+    struct seen *s = arg;
+
+    see(arg, key, value);
+    for (int i = 0; i < 20 && s->next < s->keys; i++, s->next++)
+        expect_int("insert during a walk", put(s->table, s->next, s->next), 0);
+    return 0;
+}
+
+static void each_adds(const struct run *run)
+{
+    struct table *table = made(4, false, 0);
+    struct seen s = seen_none(table, 20 * run->size);
+
+    for (uint64_t i = 0; i < run->size; i++)
+        expect_int("insert", put(table, i, i), 0);
+    s.next = run->size;
+    expect_int("each, with a function that inserts",
+               table_each(table, see_and_add, &s), 0);
+    for (uint64_t i = 0; i < s.keys; i++)
+        if (s.times[i] > 1 || (i < run->size && s.times[i] == 0))
+            fail_case(__FILE__, __LINE__, "each, with a function that inserts",
+                      "a key that stays once, any other at most once",
+                      "key %d of %d that stay, seen %d times", (int)i,
+                      (int)run->size, s.times[i]);
+    expect_int("table_count", table_count(table), s.next);
+    free(s.times);
+    table_destroy(table);
+}
+
 static const struct test_case cases[] = {
     { "basics", basics, 1 },
     { "create_checks", create_checks, 1 },
@@ -1241,6 +1274,7 @@ static const struct test_case cases[] = {
     { "grow_under_readers", grow_under_readers, 100000 },
     { "grow_by_many", grow_by_many, 25000 },
     { "each", each, 5000 },
+    { "each_adds", each_adds, 10000 },
     { "each_big", each_big, 20 },
     { "each_grows", each_grows, 20000 },
     { NULL, NULL, 0 },
