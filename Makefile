@@ -144,7 +144,7 @@ wrapped := $(addprefix -Wl$(comma)--wrap=,open open64 __open_2 __open64_2 \
 	link linkat unlink unlinkat rmdir remove mkdir mkdirat mkstemp \
 	mkostemp fopen fopen64 fdopen fileno)
 $(addprefix $(B)/tests/,crash_self_test crash_log_test crash_test \
-	crash_test.ref): EXTRA := $(wrapped)
+	crash_test.ref log_test): EXTRA := $(wrapped)
 $(call test,crash_self_test,crash_self_test $(CRASH))
 
 $(call test,channel_test,channel_test,$(CHANNEL))
@@ -156,7 +156,7 @@ TESTS2A := $(addprefix $(B)/tests/,slab_test table_test imkv_test)
 BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
 REFS2A  := table_test imkv_test
 
-$(call test,log_test,log_test,$(LOG))
+$(call test,log_test,log_test scratch $(CRASH),$(LOG))
 $(call test,store_test,store_test store_hard_test scratch history,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
 $(call test,crash_log_test,crash_log_test $(CRASH),$(LOG))
