@@ -156,7 +156,7 @@ BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
 REFS2A  := table_test imkv_test
 
 $(call test,log_test,log_test,$(LOG))
-$(call test,store_test,store_test store_hard_test history,$(call stage2,store dir) \
+$(call test,store_test,store_test store_hard_test scratch history,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
 $(call test,crash_log_test,crash_log_test $(CRASH),$(LOG))
 $(call test,crash_test,crash_test crash_fault_test crash_store $(CRASH),\
@@ -167,7 +167,8 @@ REFS2B  := store_test crash_test
 
 EARLIER := $(call stage2,log) $(TABLE) $(SLAB) $(call stage2,store)
 $(call test,decode_test,decode_test,$(DECODE) $(PROTO))
-$(call test,server_test,server_test server_hard_test history,\
+$(call test,server_test,server_test server_hard_test server_crowd_test \
+	server_end_test server_rig peer scratch history,\
 	$(filter-out $(DECODE),$(SERVER)) $(CLIENT) $(call stage2,dir) \
 	$(RECORD) $(B)/stage1-pool/pool_options.o,\
 	$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o $(CHANNEL))
@@ -180,6 +181,18 @@ $(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
 	server_bench_echo.o) $(call stage2,reactor conn) $(PROTO) $(COMMON)
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
+
+# Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
+FUZZ_decode := $(DECODE) $(PROTO)
+FUZZ_replay := $(LOG)
+FUZZ := $(addprefix $(B)/tests/fuzz_,decode replay)
+define fuzz_program
+$(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
+	$(FUZZ_$(1)) $(MINE) $(COMMON)
+fuzz-objects-$(1):
+	@echo $$(filter %.o,$(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o $(FUZZ_$(1)) $(COMMON))
+endef
+$(foreach f,decode replay,$(eval $(call fuzz_program,$(f))))
 
 TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
 	$(TESTS2B) $(TESTS2C)
@@ -210,6 +223,12 @@ $(B)/tests/pool_bench-glib: $(B)/tests/pool_bench_glib.o $(COMMON)
 $(B)/tests/pool_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
 $(B)/tests/pool_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
+$(B)/tests/imkv_bench-ours: $(B)/tests/imkv_bench.o $(IMKV) $(TABLE) $(SLAB) \
+	$(MINE) $(COMMON)
+$(B)/tests/imkv_bench-glib: $(B)/tests/imkv_bench_glib.o $(COMMON)
+$(B)/tests/imkv_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
+$(B)/tests/imkv_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
+
 # The grader's own programs, always built the same way.
 TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
 	libexplore.so)
@@ -224,6 +243,7 @@ stage2: $(STAGE2) $(TESTS2A) $(TESTS2B) $(TESTS2C)
 
 tests: $(TESTS)
 given-tests: $(addprefix $(B)/tests/,$(GIVEN_TESTS))
+fuzzers: $(FUZZ)
 given-list:
 	@echo $(GIVEN_TESTS)
 graded1: $(TESTS1) $(REFTESTS1)
@@ -252,7 +272,7 @@ $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
 	cp $< $@
 
 $(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) \
-  $(STAGE2):
+  $(STAGE2) $(FUZZ):
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
@@ -298,7 +318,7 @@ build/tools/explore: $(EXPLORE_BIN) $(wildcard grading/explore/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $(EXPLORE_BIN)
 
--include $(wildcard $(B)/*/*.d)
+-include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 
 # ---- The student's loop ----------------------------------------------------
 
@@ -336,6 +356,11 @@ grade: ## build, test, leak- and race-check, time, score [STAGE=1] [LIGHT=1]
 
 peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
+
+fuzz: ## libFuzzer on the decoder and the log's replay [SECONDS=3600]
+	@$(foreach f,decode replay,FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
+	 grading/fuzz.sh '$(SECONDS)'
+SECONDS = 3600
 
 test: ## all tests
 	@grading/test.sh
@@ -378,4 +403,4 @@ help: ## this list
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
 	test2A test2B test2C given-tests given-list graded2A graded2B graded2C bench2A \
 	bench2B bench2C next one hint watch explore replay grade test peers \
-	doctor clean help
+	fuzz fuzzers doctor clean help

@@ -354,20 +354,6 @@ static int start_anew(struct log_file *log, struct log_damage *damage)
     return err;
 }
 
-static int cut_tail(struct log_file *log, uint64_t bad)
-{
-    if (log->mode == LOG_READ)
-        return 0;
-    int err = cut(log, bad);
-    if (!err)
-        err = sync_file(log->fd);
-    if (err)
-        log->failed = true;
-    else
-        log->durable = bad;
-    return err;
-}
-
 /* Until the end (0), the first bad place (-EBADMSG), a reading error; or
  * until fn has answered something, which is then in *answer. */
 static int replay_all(struct record_scan *scan, struct replay *r,
@@ -386,6 +372,27 @@ static int replay_all(struct record_scan *scan, struct replay *r,
     return got < 0 ? got : 0;
 }
 
+/* Sound bytes may still be in the kernel only, left by a process that was
+ * killed; even the header. Unless the log was closed cleanly they are synced
+ * before anything is built on them. */
+static int settle(struct log_file *log, bool torn)
+{
+    int err = 0;
+
+    if (log->mode == LOG_READ ||
+        (!torn && log->changes > 0 && log->said >= log->changes))
+        return 0;
+    if (torn)
+        err = cut(log, log->end);
+    if (!err)
+        err = sync_file(log->fd);
+    if (err)
+        log->failed = true;
+    else
+        log->durable = log->end;
+    return err;
+}
+
 /* The log ends at `end`; a torn tail goes. */
 static int accept_end(struct log_file *log, const struct replay *r,
                       uint64_t end, bool torn, struct log_damage *damage)
@@ -394,7 +401,7 @@ static int accept_end(struct log_file *log, const struct replay *r,
     log->said = log->durable = r->said;
     log->changes = r->changes;
     log->end = end;
-    return torn ? cut_tail(log, end) : 0;
+    return settle(log, torn);
 }
 
 static int replay_from_start(struct log_file *log, log_replay_fn *fn,

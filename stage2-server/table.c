@@ -85,9 +85,10 @@ struct place {
 
 /* ---- Slots, pairs, hashes ------------------------------------------------ */
 
+/* Never 0, so that no free slot looks like a match. */
 static uint64_t tag_of(uint64_t hash)
 {
-    return (hash >> 32) << TAG_SHIFT;
+    return (hash >> 32 | 1) << TAG_SHIFT;
 }
 
 static struct pair *pair_of(uint64_t slot)
@@ -154,22 +155,30 @@ static struct line *chain_locked(const struct place *at)
     return &at->stripe->buckets[bucket_of(at->hash, at->stripe->count)];
 }
 
+/* Which slots have the tag: bit i for slot i. Without branches, as no
+ * processor could foretell them. */
+static unsigned matches(const struct line *line, uint64_t tag)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < SLOTS; i++)
+        found |= (unsigned)((line->slot[i] ^ tag) >> TAG_SHIFT == 0) << i;
+    return found;
+}
+
 /* Finds the key: the pair, and at->line and at->slot; or NULL. */
 static struct pair *find_locked(struct place *at)
 {
     uint64_t tag = tag_of(at->hash);
 
     for (struct line *line = chain_locked(at); line; line = line->next)
-        for (unsigned i = 0; i < SLOTS && line->slot[i]; i++) {
-            if ((line->slot[i] ^ tag) >> TAG_SHIFT)
-                continue;
-            struct pair *pair = pair_of(line->slot[i]);
-            __builtin_prefetch((char *)pair + LINE);
-            if (!slice_equal(key_of(pair), at->key))
-                continue;
+        for (unsigned m = matches(line, tag); m; m &= m - 1) {
+            at->slot = (unsigned)__builtin_ctz(m);
             at->line = line;
-            at->slot = i;
-            return pair;
+            struct pair *pair = pair_of(line->slot[at->slot]);
+            __builtin_prefetch((char *)pair + LINE);
+            if (slice_equal(key_of(pair), at->key))
+                return pair;
         }
     return NULL;
 }

@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -31,6 +32,20 @@ struct sockaddr_storage loopback(int port)
     return addr;
 }
 
+/* A signal came meanwhile; connecting goes on. */
+static int connected_later(int fd)
+{
+    struct pollfd wait = { .fd = fd, .events = POLLOUT };
+    socklen_t size = sizeof(int);
+    int err = ETIMEDOUT;
+
+    while (poll(&wait, 1, (int)patience_s() * 1000) < 0 && errno == EINTR)
+        ;
+    if (wait.revents)
+        getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size);
+    return err;
+}
+
 static bool connected(struct peer *peer, int port, int bytes)
 {
     struct sockaddr_storage addr = loopback(port);
@@ -47,10 +62,12 @@ static bool connected(struct peer *peer, int port, int bytes)
         setsockopt(peer->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
         setsockopt(peer->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     }
-    if (connect(peer->fd, (struct sockaddr *)&addr,
-                sizeof(struct sockaddr_in)) == 0)
+    int err = connect(peer->fd, (struct sockaddr *)&addr,
+                      sizeof(struct sockaddr_in)) == 0 ? 0 : errno;
+    if (err == EINTR)
+        err = connected_later(peer->fd);
+    if (!err)
         return true;
-    int err = errno;
     close(peer->fd);
     peer->fd = -1;
     errno = err;
