@@ -33,7 +33,7 @@ enum {
 struct log_file {
     int fd;                 /* set once */
     enum log_mode mode;     /* set once */
-    bool headless;          /* shorter than its header, until the replay */
+    bool headless;          /* making it was interrupted; until the replay */
     bool failed;            /* nothing is written any more */
     uint64_t salt;
     uint64_t end;
@@ -62,6 +62,41 @@ static int file_size(int fd, uint64_t *size)
     return 0;
 }
 
+static int sync_file(struct log_file *log)
+{
+    while (fsync(log->fd) != 0) {
+        if (errno == EINTR)
+            continue;
+        log->failed = true;
+        return -errno;
+    }
+    return 0;
+}
+
+/* Writes all the pieces; they are changed. */
+static int write_pieces(int fd, struct iovec *iov, size_t n, uint64_t offset)
+{
+    while (n > 0) {
+        int some = n < AT_ONCE ? (int)n : AT_ONCE;
+        ssize_t done = pwritev(fd, iov, some, (off_t)offset);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return done < 0 ? -errno : -EIO;
+        offset += (uint64_t)done;
+        size_t left = (size_t)done;
+        for (; n > 0 && left >= iov->iov_len; iov++, n--)
+            left -= iov->iov_len;
+        if (left > 0) {
+            iov->iov_base = (char *)iov->iov_base + left;
+            iov->iov_len -= left;
+        }
+    }
+    return 0;
+}
+
+/* No record may reach the disk without it, so it goes there first. */
 static int write_file_header(struct log_file *log)
 {
     unsigned char header[RECORD_FILE_HEADER];
@@ -70,32 +105,47 @@ static int write_file_header(struct log_file *log)
     if (getrandom(&salt, sizeof salt, 0) != sizeof salt)
         return -EIO;
     record_file_header(header, salt);
-    int err = pwrite_full(log->fd, header, sizeof header, 0);
+    struct iovec piece = { header, sizeof header };
+    int err = write_pieces(log->fd, &piece, 1, 0);
+    if (!err)
+        err = sync_file(log);
     if (err)
         return err;
     log->salt = salt;
     log->headless = false;
-    log->end = log->change_end = log->said = RECORD_FILE_HEADER;
-    log->durable = 0;
+    log->end = log->change_end = RECORD_FILE_HEADER;
+    log->said = log->durable = RECORD_FILE_HEADER;
     return 0;
 }
 
-/* Of a header that was cut off, what there is must be the start of one. */
+/* What a crash may leave of a header: its start, or zeros. */
+static bool is_rest(const unsigned char *bytes, size_t len)
+{
+    unsigned char model[RECORD_FILE_HEADER];
+    size_t zeros = 0;
+
+    record_file_header(model, 0);
+    while (zeros < len && bytes[zeros] == 0)
+        zeros++;
+    return zeros == len
+           || (len < RECORD_FILE_HEADER
+               && memcmp(bytes, model, len < 16 ? len : 16) == 0);
+}
+
 static int read_file_header(struct log_file *log)
 {
     unsigned char header[RECORD_FILE_HEADER];
-    unsigned char model[RECORD_FILE_HEADER];
     ssize_t n = pread_full(log->fd, header, sizeof header, 0);
 
     if (n < 0)
         return (int)n;
-    if (n == (ssize_t)sizeof header)
-        return record_parse_file(header, &log->salt);
-    record_file_header(model, 0);
-    if (memcmp(header, model, n < 16 ? (size_t)n : 16) != 0)
+    log->headless = log->end <= RECORD_FILE_HEADER
+                    && is_rest(header, (size_t)n);
+    if (log->headless)
+        return 0;
+    if (n < (ssize_t)sizeof header)
         return -EBADMSG;
-    log->headless = true;
-    return 0;
+    return record_parse_file(header, &log->salt);
 }
 
 static int prepare(struct log_file *log)
@@ -238,29 +288,6 @@ static int pieces_init(struct pieces *p, struct buf *side,
     return p->iov ? 0 : -ENOMEM;
 }
 
-/* Writes them all; they are changed. */
-static int write_pieces(int fd, struct iovec *iov, size_t n, uint64_t offset)
-{
-    while (n > 0) {
-        int some = n < AT_ONCE ? (int)n : AT_ONCE;
-        ssize_t done = pwritev(fd, iov, some, (off_t)offset);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return done < 0 ? -errno : -EIO;
-        offset += (uint64_t)done;
-        size_t left = (size_t)done;
-        for (; n > 0 && left >= iov->iov_len; iov++, n--)
-            left -= iov->iov_len;
-        if (left > 0) {
-            iov->iov_base = (char *)iov->iov_base + left;
-            iov->iov_len -= left;
-        }
-    }
-    return 0;
-}
-
 static int may_write(const struct log_file *log)
 {
     if (log->mode == LOG_READ || log->failed)
@@ -331,12 +358,9 @@ int log_sync(struct log_file *log)
         return -EROFS;
     if (log->durable == log->end)
         return 0;
-    while (fdatasync(log->fd) != 0) {
-        if (errno == EINTR)
-            continue;
-        log->failed = true;
-        return -errno;
-    }
+    int err = sync_file(log);
+    if (err)
+        return err;
     log->durable = log->end;
     return 0;
 }
@@ -494,17 +518,6 @@ static int replay_sound(struct log_file *log, struct window *w,
     return sound;
 }
 
-/* The file has become shorter, or a new one. */
-static int sync_cut(struct log_file *log)
-{
-    if (fsync(log->fd) != 0) {
-        log->failed = true;
-        return -errno;
-    }
-    log->durable = log->end;
-    return 0;
-}
-
 /* The header itself was cut off: a new one, unless we only read. */
 static int replay_headless(struct log_file *log, struct log_damage *damage)
 {
@@ -513,8 +526,8 @@ static int replay_headless(struct log_file *log, struct log_damage *damage)
         log->end = log->change_end = RECORD_FILE_HEADER;
         return 0;
     }
-    int err = write_file_header(log);
-    return err ? err : sync_cut(log);
+    int err = cut_at(log->fd, 0);
+    return err ? err : write_file_header(log);
 }
 
 /* What lies behind the last sound record. */
@@ -530,8 +543,23 @@ static int replay_rest(struct log_file *log, struct window *w,
     damage->torn = w->size - log->end;
     if (log->mode == LOG_READ)
         return 0;
-    int err = cut_at(log->fd, log->end);
-    return err ? err : sync_cut(log);
+    return cut_at(log->fd, log->end);
+}
+
+/* What we can read, and a cut, need not be on the disk; the process before us
+ * may have been killed. Only when the file itself says that it is do we
+ * believe it. */
+static int settle(struct log_file *log, bool cut)
+{
+    bool known = log->said > RECORD_FILE_HEADER
+                 && log->said >= log->change_end;
+
+    if (log->mode == LOG_READ || (known && !cut))
+        return 0;
+    int err = sync_file(log);
+    if (!err)
+        log->durable = log->end;
+    return err;
 }
 
 int log_replay(struct log_file *log, log_replay_fn *fn, void *arg,
@@ -549,10 +577,12 @@ int log_replay(struct log_file *log, log_replay_fn *fn, void *arg,
             return err;
         log->end = log->change_end = RECORD_FILE_HEADER;
         err = replay_sound(log, &w, fn, arg);
-        log->durable = log->said > RECORD_FILE_HEADER ? log->said : 0;
+        log->durable = log->said;
         if (!err)
             err = replay_rest(log, &w, &found);
         buf_release(&w.bytes);
+        if (!err)
+            err = settle(log, found.torn > 0);
     }
     if (damage && (err == 0 || err == -EBADMSG))
         *damage = found;

@@ -47,8 +47,6 @@ enum {
     COPY_BYTES = 1024 * 1024    /* or about so many bytes */
 };
 
-static const char log_name[] = "kvs.log", fresh_name[] = "kvs.log.new";
-
 /* What the index has for a key. */
 struct place {
     uint64_t offset, sequence;
@@ -57,7 +55,7 @@ struct place {
 
 struct store {
     struct dir dir;
-    char *log_path, *fresh_path;
+    char *path;                 /* of the directory, from the root */
     struct store_options options;
 
     pthread_rwlock_t view;
@@ -65,6 +63,7 @@ struct store {
     struct table *index;
 
     pthread_mutex_t writing;    /* guards: */
+    uint64_t generation;        /* of the log */
     uint64_t sequence;
     uint64_t synced;            /* the log's end at the last sync */
     uint64_t compact_at;        /* not before there is so much garbage */
@@ -112,6 +111,22 @@ static int check_key(struct slice key)
     if (key.len == 0)
         return -EINVAL;
     return key.len > RECORD_KEY_MAX ? -EMSGSIZE : 0;
+}
+
+enum { PATH_MORE = DIR_NAME_MAX + sizeof DIR_NEW + 1 };
+
+/* The path of a log's file, freed by the caller; NULL: no memory. */
+static char *path_of(const struct store *s, uint64_t generation,
+                     const char *ending)
+{
+    char name[DIR_NAME_MAX];
+    size_t room = strlen(s->path) + PATH_MORE;
+    char *path = malloc(room);
+
+    dir_log_name(name, generation);
+    if (path)
+        snprintf(path, room, "%s/%s%s", s->path, name, ending);
+    return path;
 }
 
 /* With view or writing held: where the key's record lies. */
@@ -518,7 +533,7 @@ void store_stats(struct store *s, struct store_stats *stats)
     mutex_lock(&s->numbers);
     *stats = s->stats;
     mutex_unlock(&s->numbers);
-    if (fstatat(s->dir.fd, "KVS-STORE", &marker, 0) == 0)
+    if (fstatat(s->dir.fd, DIR_MARKER, &marker, 0) == 0)
         stats->disk_bytes += (uint64_t)marker.st_size;
     view_share(s);
     table_stats(s->index, &index);
@@ -598,6 +613,7 @@ int store_scan(struct store *s, store_scan_fn *fn, void *arg)
 
 /* What will take the place of the log. */
 struct fresh {
+    char *path, *passing;       /* its name in the end, and until then */
     struct log_file *log;
     struct table *index;
     uint64_t live;
@@ -682,7 +698,7 @@ static int fill_fresh(struct store *s, struct fresh *fresh)
     return err;
 }
 
-/* From the rename on the new log is the store's. */
+/* Everybody goes over to the new log. */
 static void switch_to(struct store *s, const struct fresh *fresh,
                       uint64_t began)
 {
@@ -697,6 +713,7 @@ static void switch_to(struct store *s, const struct fresh *fresh,
     table_destroy(old_index);
 
     mutex_lock(&s->numbers);
+    s->generation++;
     s->synced = 0;
     s->stats.live_bytes = fresh->live;
     s->stats.dead_bytes = 0;
@@ -706,6 +723,32 @@ static void switch_to(struct store *s, const struct fresh *fresh,
     mutex_unlock(&s->numbers);
 }
 
+/* Makes the new log under its passing name, then gives it its own: from then
+ * on it is the one that counts. */
+static int make_fresh(struct store *s, struct fresh *fresh)
+{
+    unlink(fresh->passing);     /* of one that a crash has stopped */
+    int err = table_create(&fresh->index, NULL);
+    if (!err)
+        err = log_open(&fresh->log, fresh->passing, LOG_CREATE);
+    if (err)
+        return err;
+    err = fill_fresh(s, fresh);
+    if (!err && rename(fresh->passing, fresh->path) != 0)
+        err = -errno;
+    if (err) {
+        unlink(fresh->passing);
+        return err;
+    }
+    err = dir_sync(&s->dir);
+    if (err) {  /* nobody knows which of the two the next open will find */
+        mutex_lock(&s->numbers);
+        s->failed = s->stats.failed = true;
+        mutex_unlock(&s->numbers);
+    }
+    return err;
+}
+
 static int compact_writing(struct store *s)
 {
     uint64_t began = clock_now_ns();
@@ -713,28 +756,21 @@ static int compact_writing(struct store *s)
 
     if (s->options.read_only || s->failed)
         return -EROFS;
-    unlink(s->fresh_path);      /* of one that a crash has stopped */
-    int err = table_create(&fresh.index, NULL);
-    if (!err)
-        err = log_open(&fresh.log, s->fresh_path, LOG_CREATE);
-    if (!err)
-        err = fill_fresh(s, &fresh);
-    if (!err && rename(s->fresh_path, s->log_path) != 0)
-        err = -errno;
+    char *old = path_of(s, s->generation, "");
+    fresh.path = path_of(s, s->generation + 1, "");
+    fresh.passing = path_of(s, s->generation + 1, DIR_NEW);
+    int err = old && fresh.path && fresh.passing ? make_fresh(s, &fresh)
+                                                 : -ENOMEM;
     if (err) {
-        if (fresh.log)
-            unlink(s->fresh_path);
         log_close(fresh.log);
         table_destroy(fresh.index);
-        return err;
+    } else {
+        switch_to(s, &fresh, began);
+        unlink(old);            /* else the next open does */
     }
-    switch_to(s, &fresh, began);
-    err = dir_sync(&s->dir);
-    if (err) {  /* after a power failure the old log may be there again */
-        mutex_lock(&s->numbers);
-        s->failed = s->stats.failed = true;
-        mutex_unlock(&s->numbers);
-    }
+    free(old);
+    free(fresh.path);
+    free(fresh.passing);
     return err;
 }
 
@@ -831,46 +867,68 @@ static int load(void *arg, const struct record *record,
     return learn(l->store, record, at);
 }
 
-/* Under STORE_ALWAYS what is read must be durable, and what a killed process
- * has left may be in the kernel only. */
-static int open_log(struct store *s)
+static int newest(void *arg, const char *name)
 {
-    enum log_mode mode = s->options.read_only ? LOG_READ : LOG_WRITE;
-    struct loading loading = { .store = s };
-    int err = log_open(&s->log, s->log_path, mode);
+    uint64_t *generation = arg, g = dir_log_generation(name);
 
-    if (err == -ENOENT && mode == LOG_WRITE) {
-        err = log_open(&s->log, s->log_path, LOG_CREATE);
-        return err ? err : dir_sync(&s->dir);
-    }
-    if (err)
-        return err;
-    loading.of = log_end(s->log);
-    err = log_replay(s->log, load, &loading, NULL);
+    if (g > *generation)
+        *generation = g;
+    return 0;
+}
+
+/* Removes what crashes have left: older logs, and unfinished ones. */
+static int clear_away(void *arg, const char *name)
+{
+    struct store *s = arg;
+    uint64_t g = dir_log_generation(name);
+    size_t len = strlen(name), ending = strlen(DIR_NEW);
+
+    if ((g > 0 && g < s->generation)
+        || (len > ending && strcmp(name + len - ending, DIR_NEW) == 0))
+        unlinkat(s->dir.fd, name, 0);
+    return 0;
+}
+
+static int replay(struct store *s)
+{
+    struct loading loading = { .store = s, .of = log_end(s->log) };
+    int err = log_replay(s->log, load, &loading, NULL);
+
     if (!err && s->options.progress)
         s->options.progress(s->options.progress_arg, loading.of, loading.of);
-    if (!err && s->options.durability == STORE_ALWAYS && mode == LOG_WRITE)
-        err = log_sync(s->log);
     return err;
 }
 
-/* The paths of the files, so that they stay right when the process goes to
- * another directory. */
-static int set_paths(struct store *s, const char *dir)
+static int open_generation(struct store *s, enum log_mode mode)
 {
-    char *whole = realpath(dir, NULL);
+    char *path = path_of(s, s->generation, "");
+    int err = path ? log_open(&s->log, path, mode) : -ENOMEM;
 
-    if (!whole)
-        return -errno;
-    size_t room = strlen(whole) + sizeof fresh_name + 1;
-    s->log_path = malloc(room);
-    s->fresh_path = malloc(room);
-    if (s->log_path && s->fresh_path) {
-        snprintf(s->log_path, room, "%s/%s", whole, log_name);
-        snprintf(s->fresh_path, room, "%s/%s", whole, fresh_name);
+    free(path);
+    return err;
+}
+
+/* The newest log counts. The names that we see need not be on the disk before
+ * we sync the directory; only then may an older log go. */
+static int open_log(struct store *s)
+{
+    bool read_only = s->options.read_only;
+    int err = dir_each(&s->dir, newest, &s->generation);
+
+    if (err)
+        return err;
+    if (s->generation > 0) {
+        err = open_generation(s, read_only ? LOG_READ : LOG_WRITE);
+        if (!err)
+            err = replay(s);
+    } else {
+        s->generation = 1;
+        err = read_only ? -ENOENT : open_generation(s, LOG_CREATE);
     }
-    free(whole);
-    return s->log_path && s->fresh_path ? 0 : -ENOMEM;
+    if (err || read_only)
+        return err;
+    err = dir_sync(&s->dir);
+    return err ? err : dir_each(&s->dir, clear_away, s);
 }
 
 static void locks_init(struct store *s)
@@ -903,19 +961,17 @@ static void release(struct store *s)
     mutex_release(&s->writing);
     mutex_release(&s->numbers);
     mutex_release(&s->timer_lock);
-    free(s->log_path);
-    free(s->fresh_path);
+    free(s->path);
     free(s);
 }
 
 static int open_all(struct store *s, const char *dir)
 {
-    int err = set_paths(s, dir);
-
-    if (!err)
-        err = table_create(&s->index, NULL);
-    if (!err && !s->options.read_only)
-        unlink(s->fresh_path);
+    /* From the root, for the process may go to another directory. */
+    s->path = realpath(dir, NULL);
+    if (!s->path)
+        return -errno;
+    int err = table_create(&s->index, NULL);
     if (!err)
         err = open_log(s);
     if (err)
