@@ -6,6 +6,7 @@
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.DEFAULT_GOAL := all
 .PHONY: FORCE
 
 # One short line a command; VERBOSE=1 shows them whole.
