@@ -158,7 +158,7 @@ BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
 REFS2A  := table_test imkv_test
 
 $(call test,log_test,log_test scratch $(CRASH),$(LOG))
-$(call test,store_test,store_test store_hard_test scratch history,$(call stage2,store dir) \
+$(call test,store_test,store_test store_hard_test scratch,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
 $(call test,crash_log_test,crash_log_test $(CRASH),$(LOG))
 $(call test,crash_test,crash_test crash_fault_test crash_store $(CRASH),\
@@ -170,7 +170,7 @@ REFS2B  := store_test crash_test
 EARLIER := $(call stage2,log) $(TABLE) $(SLAB) $(call stage2,store)
 $(call test,decode_test,decode_test,$(DECODE) $(PROTO))
 $(call test,server_test,server_test server_hard_test server_crowd_test \
-	server_end_test server_rig peer scratch history,\
+	server_end_test server_rig peer scratch,\
 	$(filter-out $(DECODE),$(SERVER)) $(CLIENT) $(call stage2,dir) \
 	$(RECORD) $(B)/stage1-pool/pool_options.o,\
 	$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o $(CHANNEL))
