@@ -4,10 +4,10 @@
  *
  * A chained hash table of num_buckets buckets. Keys and values are strings;
  * the table keeps copies, in one large chunk of IMKV_SLAB_BYTES bytes that
- * ht_init allocates: after it inserts and deletes never call malloc, an insert
- * takes from the chunk and a delete gives back to it. A lookup's copy is not
- * in the chunk, so that a full one is still readable.
- * The empty string is a key like any other.
+ * ht_init allocates: after it there is no malloc, an insert takes from the
+ * chunk and a delete gives back to it. (What ht_lookup answers lies in
+ * memory of the calling thread's own.) The empty string is a key like any
+ * other.
  *
  * Errors:  the codes below; never a crash: num_buckets of 0 is
  *          HT_INIT_FAILED, and a NULL argument, or a call before ht_init,
@@ -45,8 +45,8 @@ HT_RET ht_init(unsigned int num_buckets);
 HT_RET ht_insert(char *key, char *val);
 
 /* HT_FOUND: *val is a copy of the value, in memory of the calling thread's
- * own (thread-local; more of the system's if it is long), good until that
- * thread has called ht_lookup 16 more times (or has ended); nobody frees it. */
+ * own, good until that thread has called ht_lookup 16 more times (or has
+ * ended); nobody frees it. */
 HT_RET ht_lookup(char *key, char **val);
 
 /* HT_DELETE_FAILED if the key is not there. */

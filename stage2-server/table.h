@@ -48,12 +48,12 @@
 struct table;
 
 struct table_options {
-    size_t buckets;     /* to begin with, perhaps rounded up; 0: some.
-                           Fixed: exactly that many, for life */
-    bool fixed;         /* never more buckets; with a budget, never another
-                           malloc, but for table_each's copies */
-    size_t budget;      /* bytes for keys and values, as slab_options.budget;
-                           0: the slab grows as needed */
+    size_t buckets;     /* fixed: so many, for life. Else at least so many
+                           to begin with; 0: some */
+    bool fixed;         /* never more buckets. With a budget too: never
+                           another malloc (but in table_each) */
+    size_t budget;      /* bytes for keys and values, as slab.h's; 0: the
+                           slab grows as needed */
 };
 
 struct table_stats {
@@ -89,10 +89,9 @@ typedef enum table_decision table_update_fn(void *arg,
                                             const struct slice *present,
                                             struct slice *value);
 
-/* Calls fn once, and does what it says before any other change of this key
- * can come between (a lookup meanwhile waits, or answers the old value).
- * Answers 0; -ENOENT if there was nothing to delete; or why the new value
- * could not be stored, and then the old one is still there.  (2.2)
+/* Calls fn once, and does what it says before any other call on this key can
+ * come between. Answers 0; -ENOENT if there was nothing to delete; or why the
+ * new value could not be stored, and then the old one is still there.  (2.2)
  *
  * With it: insert if newer, replace if still equal, count up. */
 int table_update(struct table *table, struct slice key, table_update_fn *fn,
