@@ -128,7 +128,7 @@ GIVEN_TESTS := common_test history_test record_test proto_test reactor_test \
 	reactor_hard_test crash_self_test
 $(call test,common_test,common_test)
 $(call test,history_test,history_test history)
-$(call test,record_test,record_test,$(RECORD) $(call stage2,dir))
+$(call test,record_test,record_test scratch,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
 $(call test,reactor_test,reactor_test peer,$(call stage2,reactor conn) $(PROTO) $(DECODE))
 $(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
