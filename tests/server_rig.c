@@ -140,6 +140,7 @@ void child_start(struct child *child, const char *dir, int port,
     struct rig rig = { 0 };
     int ends[2];
 
+    server_destroy(NULL);       /* not written? Then here, not in the child */
     expect_int("pipe", pipe(ends), 0);
     if (forked(&child->pid)) {
         close(ends[0]);
@@ -184,6 +185,7 @@ void child_exec(struct child *child, const char *dir, int port)
     char line[1024];
     int ends[2];
 
+    server_destroy(NULL);       /* as above */
     expect_int("pipe", pipe(ends), 0);
     if (forked(&child->pid)) {
         dup2(ends[1], 2);
