@@ -38,7 +38,7 @@ static const struct argp_option known[] = {
 
 static const struct args args = {
     .program = "kvs-client",
-    .version = "kvs-client " KVS_VERSION,
+    .version = KVS_VERSION,
     .words = "set KEY VALUE\nget KEY\nrm KEY\nping\nstats",
     .about = "Asks a server for a key's value, or changes it."
              "\vA VALUE of - is read from standard input.",
@@ -83,14 +83,20 @@ static int do_set(struct client *client, char **words)
     return err ? failed(err) : 0;
 }
 
-static int print(struct buf *text, const char *end)
+static int print(struct slice text, const char *end)
 {
-    bool ok = fwrite(text->ptr, 1, text->len, stdout) == text->len
-              && fputs(end, stdout) >= 0 && fflush(stdout) == 0;
-    int err = ok ? 0 : -errno;
+    if (fwrite(text.ptr, 1, text.len, stdout) == text.len
+        && fputs(end, stdout) >= 0 && fflush(stdout) == 0)
+        return 0;
+    return failed(-errno);
+}
+
+static int print_and_release(struct buf *text, const char *end)
+{
+    int status = print(buf_slice(text), end);
 
     buf_release(text);
-    return err ? failed(err) : 0;
+    return status;
 }
 
 static int do_get(struct client *client, char **words)
@@ -98,11 +104,9 @@ static int do_get(struct client *client, char **words)
     struct buf value = { 0 };
     int err = client_get(client, slice_str(words[1]), &value);
 
-    if (err == -ENOENT) {
-        puts("Key not found");
-        return 0;
-    }
-    return err ? failed(err) : print(&value, "\n");
+    if (err == -ENOENT)
+        return print(slice_str("Key not found"), "\n");
+    return err ? failed(err) : print_and_release(&value, "\n");
 }
 
 static int do_rm(struct client *client, char **words)
@@ -130,7 +134,7 @@ static int do_stats(struct client *client, char **words)
     int err = client_stats(client, &text);
 
     (void)words;
-    return err ? failed(err) : print(&text, "");
+    return err ? failed(err) : print_and_release(&text, "");
 }
 
 static const struct command {

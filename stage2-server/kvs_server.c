@@ -91,7 +91,7 @@ static const struct argp_option known[] = {
 
 static const struct args args = {
     .program = "kvs-server",
-    .version = "kvs-server " KVS_VERSION,
+    .version = KVS_VERSION,
     .about = "Serves a store of keys and values to many clients.",
     .options = known,
     .option = option,
@@ -173,22 +173,29 @@ static int run_server(const struct options *o, struct store *store,
     return status;
 }
 
-/* The store first: a directory that is not ours is told before anything
- * listens. */
-static int run(struct options *o)
+static int run_store(const struct options *o, struct pool *pool)
 {
     struct store *store;
-    struct pool *pool;
     int err = store_open(&store, o->dir, &o->store);
 
     if (err)
         return failed(o->dir, err);
-    err = make_pool(&pool, o);
-    int status = err ? failed(o->pool, err) : run_server(o, store, pool);
-    if (!err)
-        pool_destroy(pool);
+    int status = run_server(o, store, pool);
     err = store_close(store);
     return err && status == 0 ? failed(o->dir, err) : status;
+}
+
+/* The pool first: with a wrong name for it, nothing is made. */
+static int run(struct options *o)
+{
+    struct pool *pool;
+    int err = make_pool(&pool, o);
+
+    if (err)
+        return failed(o->pool, err);
+    int status = run_store(o, pool);
+    pool_destroy(pool);
+    return status;
 }
 
 int main(int argc, char **argv)

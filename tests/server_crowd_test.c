@@ -287,6 +287,34 @@ static void never_reads_small(const struct run *run)
     greedy(MIB / 64, run->size);
 }
 
+/* So many replies, and all of them read: the server keeps none of it. */
+static void reads_much(const struct run *run)
+{
+    enum { LEN = MIB / 64, AT_ONCE = 100 };
+    static struct rig rig;
+    struct peer peer;
+    struct buf frames = { 0 };
+    struct slice value = slice_of(pattern(LEN), LEN);
+
+    rig_start(&rig, (struct server_options){ 0 });
+    set_once(&rig, "big", value);
+    peer_open(&peer, rig.port);
+    peer_ping(&peer, "a client, before it asks for much", 0);
+    size_t heap = heap_used();
+    for (size_t n = 0; n < run->size; n += AT_ONCE) {
+        put_gets(&frames, AT_ONCE, "big");
+        peer_send_buf(&peer, &frames);
+        for (size_t i = 0; i < AT_ONCE; i++)
+            peer_expect_value(&peer, "one of very many values", i, value);
+    }
+    expect_true("memory after 50 MB of replies, all read",
+                heap_used() < heap + 24 * MIB);
+    peer_close(&peer);
+    free((void *)value.ptr);
+    buf_release(&frames);
+    rig_leave(&rig);
+}
+
 /* One client has a thousand requests under way all the time; another, with
  * one at a time, still gets its turns. */
 struct flood {
@@ -552,6 +580,7 @@ const struct test_case server_crowd_cases[] = {
     { "slow_crowd", slow_crowd, 40 },
     { "never_reads", never_reads, 100 },
     { "never_reads_small", never_reads_small, 6400 },
+    { "reads_much", reads_much, 3200 },
     { "busy_neighbour", busy_neighbour, 100000 },
     { "large_values", large_values, 16 * MIB },
     { "resets", resets, 100 },

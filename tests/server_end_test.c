@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "common/clock.h"
 #include "common/counter.h"
@@ -345,6 +346,103 @@ static void stop_answers(const struct run *run)
     buf_release(&frames);
 }
 
+/* A job that takes longer than drain_ms: server_run says so, and what the job
+ * uses is still there when it ends. */
+struct opener {
+    struct actor actor;
+    struct gate *gate;
+    unsigned ms;
+};
+
+static void open_later(void *arg)
+{
+    struct opener *o = arg;
+    struct timespec pause = { 0, o->ms * 1000000 };
+
+    nanosleep(&pause, NULL);            /* that is what a long job means */
+    open_gate(o->gate);
+}
+
+static void stop_outlived(const struct run *run)
+{
+    struct gate gate = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
+                         0, false };
+    struct opener opener = { .gate = &gate, .ms = 3 * (unsigned)run->size };
+    struct buf frames = { 0 };
+    struct peer peer;
+    struct rig rig;
+
+    rig_start(&rig, (struct server_options){ .durability = STORE_ALWAYS,
+                                             .drain_ms = opener.ms / 3 });
+    peer_open(&peer, rig.port);
+    peer_ping(&peer, "a new connection", 1);
+    for (int i = 0; i < 2; i++)
+        expect_int("pool_submit", pool_submit(rig.pool, pass_gate, &gate), 0);
+    expect_soon("jobs of the test's own", "they run", all_inside, &gate);
+    put_pairs(&frames, 10, 1);
+    peer_send_buf(&peer, &frames);
+    peer_expect_arrived(&peer);
+    actor_start(&opener.actor, open_later, &opener);
+    int answer = rig_stop_server(&rig);
+    actor_join(&opener.actor);
+    expect_true("server_run, when a job outlives drain_ms, answers 0 or "
+                "-ETIMEDOUT", answer == 0 || answer == -ETIMEDOUT);
+    rig_release(&rig);
+    peer_close(&peer);
+    buf_release(&frames);
+}
+
+/* A client that never stops sending; what comes back, it throws away. */
+struct stream {
+    struct actor sends, reads;
+    struct peer peer;
+};
+
+static void send_for_ever(void *arg)
+{
+    struct stream *s = arg;
+    struct buf frames = { 0 };
+
+    for (uint64_t i = 0; i < 4096; i++)
+        put_ping(&frames, i);
+    while (peer_try_send(&s->peer, frames.ptr, frames.len))
+        ;
+    buf_release(&frames);
+}
+
+static void read_for_ever(void *arg)
+{
+    struct stream *s = arg;
+    static char trash[64 * 1024];
+
+    while (recv(s->peer.fd, trash, sizeof trash, 0) > 0)
+        ;
+}
+
+/* It must not hold up the end: what has come by then is what there is to
+ * answer. */
+static void stop_stream(const struct run *run)
+{
+    struct stream s;
+    struct rig rig;
+    char bytes[1000];
+
+    rig_start(&rig, (struct server_options){
+        .drain_ms = (unsigned)run->size });
+    peer_open(&s.peer, rig.port);
+    actor_start(&s.sends, send_for_ever, &s);
+    for (size_t got = 0; got < 1000 * sizeof bytes; got += sizeof bytes)
+        expect_true("replies to a stream of pings",
+                    recv(s.peer.fd, bytes, sizeof bytes, 0) > 0);
+    actor_start(&s.reads, read_for_ever, &s);
+    expect_int("server_run, while a client goes on sending", rig_stop(&rig),
+               0);
+    shutdown(s.peer.fd, SHUT_RDWR);
+    actor_join(&s.sends);
+    actor_join(&s.reads);
+    peer_close(&s.peer);
+}
+
 /* Idle ones, half frames and bad ones do not keep a server from stopping. */
 static void stop_idle(const struct run *run)
 {
@@ -545,6 +643,8 @@ const struct test_case server_end_cases[] = {
     { "restart_at_once", restart_at_once, 5 },
     { "stop_under_load", stop_under_load, 50 },
     { "stop_answers", stop_answers, 200 },
+    { "stop_outlived", stop_outlived, 50 },
+    { "stop_stream", stop_stream, 1000 },
     { "stop_idle", stop_idle, 64 },
     { "stop_deaf", stop_deaf, 100 },
     { "stop_anyhow", stop_anyhow, 1 },

@@ -19,7 +19,7 @@
 
 enum { CREW = 4, KIB = 1024 };
 
-/* ---- between server and store -------------------------------------------- */
+/* ---- between server and store ------------------------------------------- */
 
 static struct {
     pthread_mutex_t lock;       /* guards all */
@@ -170,7 +170,7 @@ int __wrap_store_sync(struct store *store)
     return fail ? fail : __real_store_sync(store);
 }
 
-/* ---- clients -------------------------------------------------------------- */
+/* ---- clients ------------------------------------------------------------ */
 
 static struct client *client_to(const struct rig *rig)
 {
@@ -231,7 +231,7 @@ static void expect_silence(struct peer *peer, const char *tried)
                        && errno == EAGAIN);
 }
 
-/* ---- 2.10: one connection ------------------------------------------------- */
+/* ---- 2.10: one connection ----------------------------------------------- */
 
 static void each_op(const struct run *run)
 {
@@ -604,7 +604,7 @@ static void create_and_destroy(const struct run *run)
     expect_descriptors("a server that was created and destroyed", before);
 }
 
-/* ---- 2.11: several connections -------------------------------------------- */
+/* ---- 2.11: several connections ------------------------------------------ */
 
 /* A client of a crew: does as it likes with keys of its own, and knows what
  * must come. */
@@ -878,57 +878,7 @@ static void small_pool(const struct run *run)
     rig_leave(&rig);
 }
 
-/* ---- 2.12: stopping ------------------------------------------------------- */
-
-/* Stopped before it runs; stopped twice. */
-static void stop_early(const struct run *run)
-{
-    struct rig rig;
-
-    (void)run;
-    rig_create(&rig, (struct server_options){ .threads = 2 });
-    server_stop(rig.server);
-    server_stop(rig.server);
-    expect_int("server_run after server_stop", server_run(rig.server), 0);
-    rig_release(&rig);
-    rig_start(&rig, (struct server_options){ .threads = 2 });
-    expect_true("a server that runs, serves", rig_serves(&rig));
-    server_stop(rig.server);
-    expect_int("server_stop a second time", rig_stop(&rig), 0);
-}
-
-/* What has come when it is stopped is answered, then the end. */
-static void stop_drains(const struct run *run)
-{
-    struct buf frames = { 0 };
-    struct peer peer, idle;
-    struct rig rig;
-    char key[32];
-
-    rig_start(&rig, (struct server_options){ .threads = 2 });
-    peer_open(&peer, rig.port);
-    peer_open(&idle, rig.port);
-    peer_ping(&idle, "a ping", 1);
-    for (size_t i = 0; i < run->size; i++) {
-        snprintf(key, sizeof key, "%zu", i);
-        put_op(&frames, PROTO_SET, i, key, slice_str("v"));
-    }
-    peer_send_buf(&peer, &frames);
-    peer_expect(&peer, "the first reply", 0, PROTO_OK);
-    peer_expect_arrived(&peer);
-    expect_int("server_run", rig_stop_server(&rig), 0);
-    for (size_t i = 1; i < run->size; i++)
-        peer_expect(&peer, "what came before stopping", i, PROTO_OK);
-    struct store_stats stats;
-    store_stats(rig.store, &stats);
-    expect_int("keys in the store", stats.keys, run->size);
-    rig_release(&rig);
-    peer_expect_end(&peer, "then the connection ends");
-    peer_expect_end(&idle, "and so does an idle one");
-    buf_release(&frames);
-    peer_close(&peer);
-    peer_close(&idle);
-}
+/* ---- 2.12: stopping ----------------------------------------------------- */
 
 /* A job is on the pool when the server is stopped: its reply still leaves,
  * and what is behind it is served, too. */
@@ -1057,8 +1007,6 @@ static const struct test_case cases[] = {
     { "order_behind_held", order_behind_held, 1 },
     { "many_at_once", many_at_once, 1000 },
     { "small_pool", small_pool, 20 },
-    { "stop_early", stop_early, 1 },
-    { "stop_drains", stop_drains, 500 },
     { "stop_waits", stop_waits, 1 },
     { "stop_syncs", stop_syncs, 1 },
     { "stop_at_work", stop_at_work, 10 },

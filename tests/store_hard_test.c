@@ -274,14 +274,16 @@ static void sync_and_close(const struct run *run)
 
 /* ---- what it may use -------------------------------------------------------------- */
 
+/* Of the process's own: pages of a mapped file belong to the file. */
 static size_t resident_bytes(void)
 {
-    size_t pages = 0;
+    size_t pages = 0, shared = 0;
     FILE *f = fopen("/proc/self/statm", "re");
 
-    expect_true("/proc/self/statm", f && fscanf(f, "%*u %zu", &pages) == 1);
+    expect_true("/proc/self/statm", f && fscanf(f, "%*u %zu %zu", &pages,
+                &shared) == 2);
     fclose(f);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
+    return (pages - shared) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 /* Values are in the files, not in memory. */
@@ -651,7 +653,32 @@ static void leftovers(const struct run *run)
     place_leave(&p);
 }
 
+/* Somebody cuts the file short under an open store. */
+static void cut_under_it(const struct run *run)
+{
+    struct buf value = { 0 };
+    char path[200], key[32];
+    struct place p;
+
+    place_make(&p, defaults);
+    for (size_t i = 0; i < run->size; i++) {
+        key_of(key, i);
+        expect_int("store_set", put(p.store, key, key), 0);
+    }
+    key_of(key, run->size - 1);
+    expect_value("the last key", p.store, key, key);
+    path_in(path, p.dir, newest_log(p.dir), "");
+    expect_int("cutting the file", truncate(path, 100), 0);
+    int err = store_get(p.store, slice_str(key), &value);
+    expect_true("I16: a get of what is gone answers an error",
+                err == -EIO || err == -EBADMSG);
+    store_close(p.store);
+    buf_release(&value);
+    scratch_remove(p.dir);
+}
+
 const struct test_case store_hard_cases[] = {
+    { "cut_under_it", cut_under_it, 2000 },
     { "many_set", many_set, CREW_MAX },
     { "many_get", many_get, 100 },
     { "crowd", crowd, 1000 },
