@@ -106,7 +106,8 @@ static int write_marker(const struct dir *dir, const char *engine,
 
 /* ---- The directory ---------------------------------------------------------- */
 
-/* The name of a directory that we have made is on the disk, too. */
+/* The directory's name is on the disk, too. (Whoever made it may have been
+ * killed before it came to that.) */
 static int sync_parent(int fd)
 {
     int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -127,14 +128,7 @@ static int open_directory(const char *path, bool make)
     if (mkdir(path, 0777) != 0 && errno != EEXIST)
         return -errno;
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int err = sync_parent(fd);
-    if (err) {
-        close(fd);
-        return err;
-    }
-    return fd;
+    return fd < 0 ? -errno : fd;
 }
 
 static int not_ours(void *arg, const char *name)
@@ -151,6 +145,8 @@ static int check_or_make(struct dir *dir, const char *engine, unsigned format,
     if (err == -ENOENT && !read_only) {
         err = dir_each(dir, not_ours, NULL);
         if (!err)
+            err = sync_parent(dir->fd);
+        if (!err)
             err = write_marker(dir, engine, format);
         dir->is_new = err == 0;
         dir->format = format;
@@ -161,7 +157,10 @@ static int check_or_make(struct dir *dir, const char *engine, unsigned format,
         return err;
     if (strcmp(dir->engine, engine) != 0)
         return -EMEDIUMTYPE;
-    return dir->format > format ? -ENOTSUP : 0;
+    if (dir->format > format)
+        return -ENOTSUP;
+    /* What we see may be in the kernel only: left by one that was killed. */
+    return read_only ? 0 : dir_sync(dir);
 }
 
 int dir_open(struct dir *dir, const char *path, const char *engine,

@@ -17,6 +17,12 @@
  *
  * A mark is no change and is never counted as durable itself: if the power
  * fails it may be missing, and then nothing may claim that it was there.
+ *
+ * Reading. The file is mapped in windows, so a read is a copy and no call to
+ * the kernel. A window is mapped by whoever appends (or replays) into it,
+ * before anybody learns of a position in it: so readers need no lock. What
+ * lies across two windows, or behind the last one, is read with pread, and so
+ * is everything if mapping fails.
  */
 #include "stage2-server/log.h"
 
@@ -24,15 +30,19 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/file.h"
+#include "common/guard.h"
 
 enum {
     KEEP = 1024 * 1024,     /* of memory from one append to the next */
-    SMALL = 4096            /* a record so long is read to the stack */
+    SMALL = 4096,           /* a record so long is read to the stack */
+    WINDOW = 64 << 20,      /* bytes of the file that are mapped at once */
+    WINDOWS = 256
 };
 
 struct log_file {
@@ -44,7 +54,43 @@ struct log_file {
     bool no_header;         /* it was cut there; a replay mends it */
     bool failed;            /* nothing is written any more */
     struct buf batch;       /* an append's bytes */
+    size_t mapped;          /* how many windows there are */
+    const unsigned char *windows[WINDOWS];
 };
+
+/* ---- Windows ---------------------------------------------------------------- */
+
+/* Maps what the log has grown into. A mapping may be longer than the file:
+ * nobody looks behind the end. */
+static void map_windows(struct log_file *log)
+{
+    while (log->mapped < WINDOWS &&
+           (uint64_t)log->mapped * WINDOW < log->end) {
+        void *window = mmap(NULL, WINDOW, PROT_READ, MAP_SHARED, log->fd,
+                            (off_t)log->mapped * WINDOW);
+
+        if (window == MAP_FAILED)
+            return;
+        log->windows[log->mapped++] = window;
+    }
+}
+
+static void unmap_windows(struct log_file *log)
+{
+    while (log->mapped > 0)
+        munmap((void *)log->windows[--log->mapped], WINDOW);
+}
+
+static ssize_t read_at(const struct log_file *log, void *to, size_t len,
+                       uint64_t offset)
+{
+    uint64_t window = offset / WINDOW, at = offset % WINDOW;
+
+    if (window >= WINDOWS || at + len > WINDOW || !log->windows[window])
+        return pread_full(log->fd, to, len, (off_t)offset);
+    int err = guarded_copy(to, log->windows[window] + at, len);
+    return err ? err : (ssize_t)len;
+}
 
 /* ---- Writing ---------------------------------------------------------------- */
 
@@ -102,6 +148,7 @@ static int write_batch(struct log_file *log)
     }
     log->end += log->batch.len;
     log->said = log->durable;
+    map_windows(log);
     return 0;
 }
 
@@ -237,7 +284,9 @@ int log_open(struct log_file **out, const char *path, enum log_mode mode)
         free(log);
         return err;
     }
-    int err = mode == LOG_CREATE ? write_header(log) : read_header(log);
+    int err = guard_install();
+    if (!err)
+        err = mode == LOG_CREATE ? write_header(log) : read_header(log);
     if (err) {
         if (mode == LOG_CREATE)
             unlink(path);
@@ -252,6 +301,7 @@ void log_close(struct log_file *log)
 {
     if (!log)
         return;
+    unmap_windows(log);
     close(log->fd);
     buf_release(&log->batch);
     free(log);
@@ -282,7 +332,7 @@ int log_read(struct log_file *log, const struct log_position *position,
 
     if (len > sizeof small && !(bytes = malloc(len)))
         return -ENOMEM;
-    ssize_t n = pread_full(log->fd, bytes, len, (off_t)position->offset);
+    ssize_t n = read_at(log, bytes, len, position->offset);
     int err = n < 0 ? (int)n : check_record(log, bytes, (size_t)n, key,
                                             &record);
     if (!err && record_size(record.key.len, record.value.len) != len)
@@ -354,20 +404,6 @@ static int start_anew(struct log_file *log, struct log_damage *damage)
     return err;
 }
 
-static int cut_tail(struct log_file *log, uint64_t bad)
-{
-    if (log->mode == LOG_READ)
-        return 0;
-    int err = cut(log, bad);
-    if (!err)
-        err = sync_file(log->fd);
-    if (err)
-        log->failed = true;
-    else
-        log->durable = bad;
-    return err;
-}
-
 /* Until the end (0), the first bad place (-EBADMSG), a reading error; or
  * until fn has answered something, which is then in *answer. */
 static int replay_all(struct record_scan *scan, struct replay *r,
@@ -386,6 +422,27 @@ static int replay_all(struct record_scan *scan, struct replay *r,
     return got < 0 ? got : 0;
 }
 
+/* Sound bytes may still be in the kernel only, left by a process that was
+ * killed; even the header. Unless the log was closed cleanly they are synced
+ * before anything is built on them. */
+static int settle(struct log_file *log, bool torn)
+{
+    int err = 0;
+
+    if (log->mode == LOG_READ ||
+        (!torn && log->changes > 0 && log->said >= log->changes))
+        return 0;
+    if (torn)
+        err = cut(log, log->end);
+    if (!err)
+        err = sync_file(log->fd);
+    if (err)
+        log->failed = true;
+    else
+        log->durable = log->end;
+    return err;
+}
+
 /* The log ends at `end`; a torn tail goes. */
 static int accept_end(struct log_file *log, const struct replay *r,
                       uint64_t end, bool torn, struct log_damage *damage)
@@ -394,7 +451,7 @@ static int accept_end(struct log_file *log, const struct replay *r,
     log->said = log->durable = r->said;
     log->changes = r->changes;
     log->end = end;
-    return torn ? cut_tail(log, end) : 0;
+    return settle(log, torn);
 }
 
 static int replay_from_start(struct log_file *log, log_replay_fn *fn,
@@ -426,6 +483,9 @@ int log_replay(struct log_file *log, log_replay_fn *fn, void *arg,
 
     if (!damage)
         damage = &unused;
-    return log->no_header ? start_anew(log, damage)
-                          : replay_from_start(log, fn, arg, damage);
+    int answer = log->no_header ? start_anew(log, damage)
+                                : replay_from_start(log, fn, arg, damage);
+    if (answer == 0)
+        map_windows(log);
+    return answer;
 }

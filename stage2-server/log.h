@@ -90,8 +90,9 @@ struct log_damage {
  * it was interrupted. log_open answers 0 then, and replaying with LOG_WRITE
  * writes the header anew.  (2.6)
  *
- * A replay that has cut something syncs it, so that a second one has
- * nothing to do and writes nothing. */
+ * What a killed process has left may be in the kernel only: unless the file
+ * says itself that all of it is durable, a replay with LOG_WRITE syncs it (and
+ * what it has cut). So a second one has nothing to do and writes nothing. */
 int log_replay(struct log_file *log, log_replay_fn *fn, void *arg,
                struct log_damage *damage);
 

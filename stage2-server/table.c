@@ -41,7 +41,7 @@ enum {
     LINE = 64,
     FILL = 11,              /* grows at FILL / 2 keys a bucket */
     AHEAD = 8,              /* buckets to prefetch while growing */
-    PIECE = 64 << 10,       /* table_each copies so much at a time */
+    PIECE = 4096,           /* table_each copies about so much at a time */
     FIRST_CHUNK = 1 << 20,
     TAG_SHIFT = 48
 };

@@ -25,7 +25,7 @@ setup() {
 
 teardown() {
     stop_all
-    [ -z "${OPEN_DIR-}" ] || rm -rf "$OPEN_DIR"
+    [ -z "${OPEN_DIR-}" ] || { chmod -R u+w "$OPEN_DIR" && rm -rf "$OPEN_DIR"; }
 }
 
 kvs() { try "$BIN/kvs" --dir "$D" "$@"; }
@@ -419,19 +419,21 @@ END
         rm -rf "$D" && cp -r "$T/good" "$D"
         sed -i "$change" "$D/KVS-STORE"
         run ! cmp -s "$D/KVS-STORE" "$T/good/KVS-STORE"
+        before=$(tree "$D")
         for engine in "" "--engine kvs"; do
             # shellcheck disable=SC2086
-            unchanged try timeout 5 "$BIN/kvs-server" --addr 127.0.0.1:0 \
-                --dir "$D" $engine
+            try timeout 5 "$BIN/kvs-server" --addr 127.0.0.1:0 --dir "$D" \
+                $engine
             refused 1
         done
         for word in "get key1" "set key1 x" "rm key1" scan dump verify repair \
             compact stats; do
             echo "$word"
             # shellcheck disable=SC2086
-            unchanged kvs $word
+            kvs $word
             refused 1
         done
+        [ "$(tree "$D")" = "$before" ]
     done
 }
 
@@ -663,6 +665,7 @@ stuck_client() {
     name=$(basename "$(log_file)")
     [ "$(grep -cF "$name" "$T/records")" -eq 6 ]
     [ "$(grep -c '"key[123]"' "$T/records")" -eq 5 ]
+    [ "$(cut -d' ' -f3 "$T/records" | paste -sd' ')" = "1 2 3 4 5 6" ]
     [ "$(grep -cw rm "$T/records")" -eq 1 ]
     grep -w rm "$T/records" | grep -q '"key3"'
     at=$(offset_of key1value1)
@@ -800,11 +803,13 @@ stuck_client() {
         unchanged try "${as[@]}" "$OPEN_DIR/kvs" --dir "$D" $word
         [ "$status" -eq 0 ] || show
     done
+    before=$(tree "$D")
     for word in "set key1 x" "rm key1" compact; do
         # shellcheck disable=SC2086
-        unchanged try "${as[@]}" "$OPEN_DIR/kvs" --dir "$D" $word
+        try "${as[@]}" "$OPEN_DIR/kvs" --dir "$D" $word
         refused 1
     done
+    [ "$(tree "$D")" = "$before" ]
     unchanged try timeout 5 "${as[@]}" "$OPEN_DIR/kvs-server" \
         --addr 127.0.0.1:0 --dir "$D"
     refused 1
@@ -812,8 +817,6 @@ stuck_client() {
     chmod -R u+w "$D"
     start_server
     try "${as[@]}" "$OPEN_DIR/kvs" --dir "$D" get key1
-    stop_server
-    chmod -R u+w "$D"
     refused 1
 }
 

@@ -22,6 +22,7 @@
 #include "common/counter.h"
 #include "common/errors.h"
 #include "common/file.h"
+#include "common/guard.h"
 #include "common/lock.h"
 #include "common/log.h"
 #include "common/publish.h"
@@ -1192,7 +1193,66 @@ static void args_help(const struct run *run)
     expect_str("not on stderr", c.text, "");
 }
 
+/* A mapping longer than its file: what is there is copied, what is not there
+ * is an error, again and again, in several threads. */
+static void *copy_behind(void *map)
+{
+    char to[64];
+
+    for (int i = 0; i < 100; i++) {
+        expect_int("copying what is there", guarded_copy(to, map, 5), 0);
+        expect_int("what was copied", memcmp(to, "hello", 5), 0);
+        expect_int("copying what is behind the file",
+                   guarded_copy(to, (char *)map + 8192, 64), -EIO);
+    }
+    return NULL;
+}
+
+static void guard(const struct run *run)
+{
+    pthread_t ids[2];
+    FILE *f = tmpfile();
+
+    (void)run;
+    expect_true("a file", f && fputs("hello", f) >= 0 && fflush(f) == 0);
+    void *map = mmap(NULL, 16384, PROT_READ, MAP_SHARED, fileno(f), 0);
+    expect_true("a mapping", map != MAP_FAILED);
+    expect_int("guard_install", guard_install(), 0);
+    expect_int("guard_install once more", guard_install(), 0);
+    for (int i = 0; i < 2; i++)
+        expect_int("a thread", pthread_create(&ids[i], NULL, copy_behind,
+                   map), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(ids[i], NULL);
+    munmap(map, 16384);
+    fclose(f);
+}
+
+/* A SIGBUS of somebody else's still ends the process. */
+static void guard_lets_others_die(const struct run *run)
+{
+    int status = 0;
+
+    (void)run;
+    expect_int("guard_install", guard_install(), 0);
+    if (under_tool())
+        return;                 /* which have handlers of their own */
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        FILE *f = tmpfile();
+        void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fileno(f), 0);
+
+        _exit(*(volatile char *)map);
+    }
+    expect_int("waitpid", waitpid(pid, &status, 0), pid);
+    expect_true("the process was ended by SIGBUS", WIFSIGNALED(status) &&
+                WTERMSIG(status) == SIGBUS);
+}
+
 static const struct test_case cases[] = {
+    { "guard", guard, 1 },
+    { "guard_lets_others_die", guard_lets_others_die, 1 },
     { "slices", slices, 1 },
     { "buf_as_model", buf_as_model, 1000 },
     { "buf_growth", buf_growth, 10000 },

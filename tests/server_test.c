@@ -823,6 +823,37 @@ static void order_behind_held(const struct run *run)
     rig_leave(&rig);
 }
 
+/* A client that has sent its last, and then is gone, while its request waited.
+ * (Only in this order does the kernel answer a send with SIGPIPE at once.) */
+static void gone_while_held(const struct run *run)
+{
+    struct server_options options = { .durability = STORE_ALWAYS,
+                                      .threads = CREW };
+    struct buf frame = { 0 };
+    struct peer peer;
+    struct rig rig;
+
+    (void)run;
+    rig_start(&rig, options);
+    peer_open(&peer, rig.port);
+    peer_ping(&peer, "a ping", 1);
+    gate_close(&options);
+    put_op(&frame, PROTO_SET, 2, "held", slice_str("v"));
+    peer_send_buf(&peer, &frame);
+    expect_soon("a change that takes its time in the store", "it gets there",
+                one_inside, NULL);
+    peer_half_close(&peer);
+    peer_reset(&peer);
+    gate_open();
+    struct client *client = client_to(&rig);
+    expect_int("set of another client",
+               client_set(client, slice_str("a"), slice_str("1")), 0);
+    expect_get(client, "held", slice_str("v"));
+    client_close(client);
+    buf_release(&frame);
+    rig_leave(&rig);
+}
+
 /* More than one turn takes: from each connection, and from all together. */
 static void many_at_once(const struct run *run)
 {
@@ -1005,6 +1036,7 @@ static const struct test_case cases[] = {
     { "held_large_set", held_large_set, 1 },
     { "held_large_get", held_large_get, 1 },
     { "order_behind_held", order_behind_held, 1 },
+    { "gone_while_held", gone_while_held, 1 },
     { "many_at_once", many_at_once, 1000 },
     { "small_pool", small_pool, 20 },
     { "stop_waits", stop_waits, 1 },

@@ -12,6 +12,7 @@
 #include "stage2-server/store.h"
 #include "tests/driver.h"
 #include "tests/peer.h"
+#include "tests/scratch.h"
 
 /* ---- a server in this process ------------------------------------------- */
 
@@ -44,10 +45,6 @@ void rig_release(struct rig *rig);
 
 /* As rig_start without a thread: server_run is the case's own affair. */
 void rig_create(struct rig *rig, struct server_options options);
-
-/* Makes a directory for the case's files, on a RAM disk if there is one. */
-void scratch_make(char dir[64]);
-void scratch_remove(const char *dir);
 
 /* A new client gets an answer; and so all connections that were made before
  * it have been accepted. A bool fn(void *rig), for expect_soon. */
