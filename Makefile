@@ -128,7 +128,7 @@ GIVEN_TESTS := common_test history_test record_test proto_test reactor_test \
 	reactor_hard_test crash_self_test
 $(call test,common_test,common_test)
 $(call test,history_test,history_test history)
-$(call test,record_test,record_test,$(RECORD) $(call stage2,dir))
+$(call test,record_test,record_test scratch,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
 $(call test,reactor_test,reactor_test peer,$(call stage2,reactor conn) $(PROTO) $(DECODE))
 $(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
@@ -195,16 +195,18 @@ PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
 # Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
+FUZZERS     := decode replay files
+FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
 FUZZ_decode := $(DECODE) $(PROTO)
-FUZZ_replay := $(LOG)
-FUZZ := $(addprefix $(B)/tests/fuzz_,decode replay)
+FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
+FUZZ_files  := $(B)/tests/fuzz/image.o $(call stage2,kvs_files) $(STORE)
 define fuzz_program
 $(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
 	$(FUZZ_$(1)) $(MINE) $(COMMON)
 fuzz-objects-$(1):
 	@echo $$(filter %.o,$(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o $(FUZZ_$(1)) $(COMMON))
 endef
-$(foreach f,decode replay,$(eval $(call fuzz_program,$(f))))
+$(foreach f,$(FUZZERS),$(eval $(call fuzz_program,$(f))))
 
 TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
 	$(TESTS2B) $(TESTS2C)
@@ -369,9 +371,9 @@ grade: ## build, test, leak- and race-check, time, score [STAGE=1] [LIGHT=1]
 peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
 
-fuzz: ## libFuzzer on the decoder and the log's replay [SECONDS=3600]
-	@$(foreach f,decode replay,FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
-	 grading/fuzz.sh '$(SECONDS)'
+fuzz: ## libFuzzer on decoder, replay and files of a store [SECONDS=3600]
+	@$(foreach f,$(FUZZERS),FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
+	 grading/fuzz.sh '$(SECONDS)' $(FUZZERS)
 SECONDS = 3600
 
 test: ## all tests

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fuzz.sh SECONDS -- `make fuzz`: libFuzzer on each target for its share of the
-# time. For each, FUZZ_NAME in the environment lists the sources.
+# fuzz.sh SECONDS NAME... -- `make fuzz`: libFuzzer on each target for its share
+# of the time. For each, FUZZ_NAME in the environment lists the sources.
 #
 # Starts from tests/fuzz/corpus/NAME. Inputs that reach something new are kept
 # in build/fuzz/NAME, and those that break a promise in build/fuzz/NAME-crash-*
@@ -9,7 +9,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 . grading/lib.sh
 seconds=${1-}
-targets="decode replay"
+shift
 
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "make fuzz SECONDS=3600: not '$seconds'"
 compile="clang -std=c11 -D_GNU_SOURCE -pthread -I. -O1 -g
@@ -23,8 +23,8 @@ $compile -o build/fuzz/try build/fuzz/try.c >build/fuzz/try.log 2>&1 ||
     die "fuzz: not run, clang or its runtime is missing: sh grading/setup.sh --all"
 
 failed=0
-each=$((seconds / $(wc -w <<<"$targets")))
-for name in $targets; do
+each=$((seconds / $#))
+for name; do
     sources=FUZZ_$name
     # shellcheck disable=SC2086
     $compile -o "build/fuzz/fuzz_$name" "tests/fuzz/${name}_fuzz.c" \

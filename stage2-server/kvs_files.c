@@ -30,6 +30,7 @@ struct source {
     char name[DIR_NAME_MAX];
     uint64_t size, salt;
     bool bad_header;            /* damaged; the salt may have been found */
+    bool torn_header;           /* no records yet: the next open writes it */
     bool no_salt;
     uint64_t durable;           /* what the log says about itself */
 };
@@ -127,12 +128,22 @@ static bool is_damage(const struct source *s, const struct piece *piece)
 {
     if (piece->record)
         return false;
-    if (piece->offset == 0)     /* there are records behind the header */
-        return s->size > RECORD_FILE_HEADER;
+    if (piece->offset == 0)
+        return !s->torn_header;
     return piece->offset < s->durable;
 }
 
 /* ---- Opening -------------------------------------------------------------------- */
+
+/* As log_open sees it: cut off, or it never reached the disk. */
+static bool is_torn_header(const unsigned char *header, uint64_t size)
+{
+    static const unsigned char zeros[RECORD_FILE_HEADER];
+
+    return size < RECORD_FILE_HEADER
+           || (size == RECORD_FILE_HEADER
+               && memcmp(header, zeros, sizeof zeros) == 0);
+}
 
 /* With a damaged header the salt may be right all the same: the first record
  * tells. */
@@ -170,6 +181,7 @@ static int look_at(struct source *s, uint64_t generation)
     ssize_t n = pread_full(s->fd, header, sizeof header, 0);
     if (n < 0)
         return (int)n;
+    s->torn_header = is_torn_header(header, s->size);
     int err = record_parse_file(header, &s->salt);
     if (err == -EBADMSG)
         err = try_salt(s, header);

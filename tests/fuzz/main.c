@@ -246,7 +246,7 @@ int main(int argc, char **argv)
     random_state = fuzz.seed;
     for (unsigned long long i = 0; i < fuzz.runs; i++)
         run_random();
-    printf("%zu files, %llu random changes, seed %llu\n", fuzz.files,
+    fprintf(stderr, "%zu files, %llu random changes, seed %llu\n", fuzz.files,
            fuzz.runs, fuzz.seed);
     for (size_t i = 0; i < fuzz.files; i++)
         buf_release(&fuzz.file[i]);

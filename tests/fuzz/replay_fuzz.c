@@ -1,14 +1,9 @@
 /* replay_fuzz.c -- given. Whatever lies in a log's file, it is opened right.
  *
- * Checksums stop blind changes at the door, so an input is a script: it says
- * which records to write, and then what happens to the file: bits flip, it
- * is cut, parts are zeroed, copied, moved. With an odd first byte the rest
- * is the file itself.
- *
- * What must come is computed here from record_parse alone, in the slow and
- * simple way; see `judge`. The file is in memory.
+ * The file is made by image.h, in memory. What must come is computed here
+ * from record_parse alone, in the slow and simple way; see `judge`.
  */
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/image.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -22,8 +17,7 @@
 #include "stage2-server/log.h"
 #include "stage2-server/record.h"
 
-enum { FOUND_MAX = 4096, IMAGE_MAX = 1 << 20, RAW = 1, SAME_HANDLE = 2,
-       SYNCED = 4 };
+enum { FOUND_MAX = 4096, SAME_HANDLE = 2, SYNCED = 4 };  /* not IMAGE_RAW */
 
 struct found {
     uint64_t offset, sequence;
@@ -41,111 +35,6 @@ struct verdict {
 };
 
 static struct verdict verdict;
-
-/* ---- the image of a file ------------------------------------------------ */
-
-static void add_record(struct script *script, struct buf *image,
-                       uint64_t salt, uint64_t *sequence, uint64_t *durable)
-{
-    static unsigned char filling[512 + 70000];
-    unsigned how = script_byte(script), value = script_byte(script);
-    struct record record = { .kind = RECORD_SET, .sequence = ++*sequence };
-
-    memset(filling, (int)(how ^ value), sizeof filling);
-    record.key = slice_of(filling, 1 + how / 8 % 24);
-    record.value = slice_of(filling, value == 255 ? 66000 : value);
-    if (how % 8 >= 4)
-        record.kind = RECORD_REMOVE;
-    if (how % 8 >= 6) {
-        record.kind = RECORD_MARK;
-        record.sequence = 0;
-        record.key.len = 0;
-        --*sequence;
-    }
-    if (record.kind != RECORD_SET)
-        record.value.len = 0;
-    if (how >= 128)             /* all before has reached the disk */
-        *durable = image->len;
-    record.durable = *durable;
-    must(record_append(image, salt, &record) == 0);
-}
-
-static void write_image(struct script *script, struct buf *image)
-{
-    uint64_t salt = script_byte(script), sequence = 0;
-    uint64_t durable = RECORD_FILE_HEADER;
-    unsigned count = script_byte(script) % 24;
-
-    must(buf_reserve(image, RECORD_FILE_HEADER) == 0);
-    record_file_header(image->ptr, salt);
-    image->len = RECORD_FILE_HEADER;
-    while (count-- > 0 && image->len < IMAGE_MAX / 2)
-        add_record(script, image, salt, &sequence, &durable);
-}
-
-/* Moves, zeroes or copies up to `n` bytes. */
-static void damage_range(struct buf *image, unsigned what, size_t at,
-                         size_t other, size_t n)
-{
-    if (n > image->len - at)
-        n = image->len - at;
-    if (n > image->len - other)
-        n = image->len - other;
-    switch (what) {
-    case 0:
-        memset(image->ptr + at, 0, n);
-        break;
-    case 1:
-        memmove(image->ptr + at, image->ptr + other, n);
-        break;
-    case 2:
-        must(buf_append(image, image->ptr + at, n) == 0);
-        break;
-    default:                    /* these bytes are gone */
-        memmove(image->ptr + at, image->ptr + at + n, image->len - at - n);
-        image->len -= n;
-    }
-}
-
-static void damage_image(struct script *script, struct buf *image)
-{
-    unsigned what = script_byte(script) % 8;
-    size_t at = script_word(script) % (image->len + 1);
-    size_t other = script_word(script) % (image->len + 1);
-    size_t n = script_byte(script);
-
-    switch (what) {
-    case 0:
-    case 1:
-        if (at < image->len)
-            image->ptr[at] ^= (unsigned char)(1u << n % 8);
-        break;
-    case 2:
-        image->len = at;
-        break;
-    case 3:                     /* a tail of zeros, or of something */
-        must(buf_reserve(image, n) == 0);
-        memset(image->ptr + image->len, other % 2 ? (int)other / 2 : 0, n);
-        image->len += n;
-        break;
-    default:
-        damage_range(image, what - 4, at, other, n);
-    }
-}
-
-static void make_image(struct script script, struct buf *image)
-{
-    unsigned how = script_byte(&script);
-
-    buf_clear(image);
-    if (how & RAW) {
-        must(buf_append(image, script.at, script.left) == 0);
-        return;
-    }
-    write_image(&script, image);
-    while (script.left > 0 && image->len < IMAGE_MAX)
-        damage_image(&script, image);
-}
 
 /* ---- what must come ----------------------------------------------------- */
 
@@ -468,7 +357,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 
     if (len == 0 || len > IMAGE_MAX)
         return 0;
-    make_image((struct script){ bytes, len }, &made);
+    image_make((struct script){ bytes, len }, &made);
     image = buf_slice(&made);
     write_file(image);
     if (is_short(image)) {
