@@ -625,6 +625,7 @@ static void program_second_signal(const struct run *run)
     peer_expect(&peer, "a large set", 0, PROTO_OK);
     peer_open(&late, child.port);
     peer_ping(&late, "beside a client that does not read", 1);
+    peer_close(&late);
     kill(child.pid, SIGTERM);
     uint64_t end = deadline_in_ms(1000);
     while (peer_try_open(&late, child.port) && !deadline_over(end))
