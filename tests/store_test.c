@@ -504,7 +504,7 @@ static void batch_model(const struct run *run)
     struct place p, single;
     struct buf into = { 0 }, value = { 0 };
     struct store_op ops[OPS];
-    char keys[OPS][8], values[OPS][16];
+    char keys[OPS][8], values[OPS][48];
 
     place_make(&p, defaults);
     place_make(&single, defaults);
@@ -515,7 +515,7 @@ static void batch_model(const struct run *run)
         for (size_t i = 0; i < n; i++) {
             snprintf(keys[i], sizeof keys[i], "k%u",
                      (unsigned)(next_random(&random) % KEYS));
-            snprintf(values[i], sizeof values[i], "%zu.%zu", round % 100000,
+            snprintf(values[i], sizeof values[i], "%zu.%zu", round,
                      i);
             switch (next_random(&random) % 3) {
             case 0: ops[i] = op_set(keys[i], values[i]); break;

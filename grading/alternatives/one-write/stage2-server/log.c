@@ -44,11 +44,15 @@ struct log_file {
 
 /* ---- opening -------------------------------------------------------------- */
 
-static int cut_at(int fd, uint64_t offset)
+/* What cannot be cut off stays behind the end for ever: no more writing. */
+static int cut_at(struct log_file *log, uint64_t offset)
 {
-    while (ftruncate(fd, (off_t)offset) != 0)
-        if (errno != EINTR)
-            return -errno;
+    while (ftruncate(log->fd, (off_t)offset) != 0) {
+        if (errno == EINTR)
+            continue;
+        log->failed = true;
+        return -errno;
+    }
     return 0;
 }
 
@@ -342,8 +346,7 @@ int log_append(struct log_file *log, struct record *records, size_t n,
     err = write_pieces(log->fd, p.iov, p.n, log->end);
     free(p.iov);
     if (err) {
-        if (cut_at(log->fd, log->end) != 0)
-            log->failed = true;
+        cut_at(log, log->end);
         return err;
     }
     appended(log, records, n, positions);
@@ -526,7 +529,7 @@ static int replay_headless(struct log_file *log, struct log_damage *damage)
         log->end = log->change_end = RECORD_FILE_HEADER;
         return 0;
     }
-    int err = cut_at(log->fd, 0);
+    int err = cut_at(log, 0);
     return err ? err : write_file_header(log);
 }
 
@@ -543,7 +546,7 @@ static int replay_rest(struct log_file *log, struct window *w,
     damage->torn = w->size - log->end;
     if (log->mode == LOG_READ)
         return 0;
-    return cut_at(log->fd, log->end);
+    return cut_at(log, log->end);
 }
 
 /* What we can read, and a cut, need not be on the disk; the process before us
