@@ -6,6 +6,7 @@
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.DEFAULT_GOAL := all
 .PHONY: FORCE
 
 # One short line a command; VERBOSE=1 shows them whole.
@@ -62,6 +63,7 @@ B := build/$(V)
 # ---- Objects and programs --------------------------------------------------
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
+comma := ,
 
 # common: knows nothing of what follows.
 COMMON := $(call obj,$(wildcard common/*.c))
@@ -124,39 +126,91 @@ test = $(eval $(call test_program,$(1),$(2),$(3),$(4)))
 
 HISTORY := history $(addprefix history_,moves tried search window table draw)
 
-GIVEN_TESTS := common_test history_test record_test proto_test reactor_test
+GIVEN_TESTS := common_test history_test record_test proto_test reactor_test \
+	reactor_hard_test crash_self_test
 $(call test,common_test,common_test)
 $(call test,history_test,history_test $(HISTORY))
-$(call test,record_test,record_test,$(RECORD) $(call stage2,dir))
+$(call test,record_test,record_test scratch,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
-$(call test,reactor_test,reactor_test,$(call stage2,reactor conn) $(PROTO) $(DECODE))
+$(call test,reactor_test,reactor_test peer,$(call stage2,reactor conn) $(PROTO) $(DECODE))
+$(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
+	$(PROTO) $(DECODE))
+
+# Programs whose system calls are recorded, and made to fail (tests/crash.h).
+CRASH := crash crash_disk crash_record crash_calls crash_names
+comma := ,
+wrapped := $(addprefix -Wl$(comma)--wrap=,open open64 __open_2 __open64_2 \
+	openat openat64 __openat_2 creat creat64 write pwrite pwrite64 writev \
+	pwritev pwritev64 pwritev2 pwritev64v2 copy_file_range ftruncate \
+	ftruncate64 truncate truncate64 fallocate fallocate64 posix_fallocate \
+	posix_fallocate64 fsync fdatasync sync syncfs rename renameat renameat2 \
+	link linkat unlink unlinkat rmdir remove mkdir mkdirat mkstemp \
+	mkostemp fopen fopen64 fdopen fileno)
+$(addprefix $(B)/tests/,crash_self_test crash_log_test crash_test \
+	crash_test.ref log_test): EXTRA := $(wrapped)
+$(call test,crash_self_test,crash_self_test $(CRASH))
 
 $(call test,channel_test,channel_test,$(CHANNEL))
 
 $(call test,slab_test,slab_test,$(SLAB))
-$(call test,table_test,table_test,$(TABLE),$(SLAB))
+$(call test,table_test,table_test table_hard_test,$(TABLE),$(SLAB))
 $(call test,imkv_test,imkv_test,$(IMKV),$(TABLE) $(SLAB))
 TESTS2A := $(addprefix $(B)/tests/,slab_test table_test imkv_test)
 BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
 REFS2A  := table_test imkv_test
 
-$(call test,log_test,log_test,$(LOG))
-$(call test,store_test,store_test store_hard_test $(HISTORY),$(call stage2,store dir) \
+$(call test,log_test,log_test scratch $(CRASH),$(LOG))
+$(call test,store_test,store_test store_hard_test store_history_test \
+	history_crew $(HISTORY) scratch,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
-TESTS2B := $(addprefix $(B)/tests/,log_test store_test)
-REFS2B  := store_test
+$(call test,crash_log_test,crash_log_test $(CRASH),$(LOG))
+$(call test,crash_test,crash_test crash_fault_test crash_store $(CRASH),\
+	$(call stage2,store dir) $(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
+TESTS2B := $(addprefix $(B)/tests/,log_test store_test \
+	crash_log_test crash_test)
+REFS2B  := store_test crash_test
 
 EARLIER := $(call stage2,log) $(TABLE) $(SLAB) $(call stage2,store)
 $(call test,decode_test,decode_test,$(DECODE) $(PROTO))
-$(call test,server_test,server_test server_hard_test $(HISTORY),\
+$(call test,server_test,server_test server_hard_test server_crowd_test \
+	server_end_test server_rig server_history_test history_crew $(HISTORY) \
+	peer scratch,\
 	$(filter-out $(DECODE),$(SERVER)) $(CLIENT) $(call stage2,dir) \
 	$(RECORD) $(B)/stage1-pool/pool_options.o,\
 	$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o $(CHANNEL))
+# What the server asks of its store comes by the test first.
+$(B)/tests/server_test $(B)/tests/server_test.ref: private EXTRA := \
+	$(addprefix -Wl$(comma)--wrap=store_,apply get set remove sync)
+# Some of its cases start the program itself (which is linked without that).
+$(B)/tests/server_test: | $(B)/stage2/kvs-server
+$(B)/tests/server_test.ref: | $(B)/stage2/kvs-server.ref
+$(B)/stage2/kvs-server.ref: $(call stage2,kvs_server dir) $(RECORD) \
+	$(filter-out $(DECODE),$(SERVER)) $(B)/stage1-pool/pool_options.o \
+	$(addprefix $(REF)/,$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o \
+	$(CHANNEL)) $(MINE) $(COMMON)
 TESTS2C := $(addprefix $(B)/tests/,decode_test server_test)
 BENCH2C := $(addprefix $(B)/tests/server_bench-,ours echo)
 REFS2C  := server_test
+$(B)/tests/server_bench-ours: $(addprefix $(B)/tests/,server_bench.o \
+	server_bench_ours.o) $(SERVER) $(POOL_shared) $(COMMON)
+$(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
+	server_bench_echo.o) $(call stage2,reactor conn) $(PROTO) $(COMMON)
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
+
+# Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
+FUZZERS     := decode replay files
+FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
+FUZZ_decode := $(DECODE) $(PROTO)
+FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
+FUZZ_files  := $(B)/tests/fuzz/image.o $(call stage2,kvs_files) $(STORE)
+define fuzz_program
+$(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
+	$(FUZZ_$(1)) $(MINE) $(COMMON)
+fuzz-objects-$(1):
+	@echo $$(filter %.o,$(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o $(FUZZ_$(1)) $(COMMON))
+endef
+$(foreach f,$(FUZZERS),$(eval $(call fuzz_program,$(f))))
 
 TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
 	$(TESTS2B) $(TESTS2C)
@@ -187,6 +241,12 @@ $(B)/tests/pool_bench-glib: $(B)/tests/pool_bench_glib.o $(COMMON)
 $(B)/tests/pool_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
 $(B)/tests/pool_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
+$(B)/tests/imkv_bench-ours: $(B)/tests/imkv_bench.o $(IMKV) $(TABLE) $(SLAB) \
+	$(MINE) $(COMMON)
+$(B)/tests/imkv_bench-glib: $(B)/tests/imkv_bench_glib.o $(COMMON)
+$(B)/tests/imkv_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
+$(B)/tests/imkv_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
+
 # The grader's own programs, always built the same way.
 TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
 	libexplore.so history)
@@ -201,6 +261,7 @@ stage2: $(STAGE2) $(TESTS2A) $(TESTS2B) $(TESTS2C)
 
 tests: $(TESTS)
 given-tests: $(addprefix $(B)/tests/,$(GIVEN_TESTS))
+fuzzers: $(FUZZ)
 given-list:
 	@echo $(GIVEN_TESTS)
 graded1: $(TESTS1) $(REFTESTS1)
@@ -229,7 +290,7 @@ $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
 	cp $< $@
 
 $(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) \
-  $(STAGE2):
+  $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
@@ -279,7 +340,7 @@ build/tools/explore: $(EXPLORE_BIN) $(wildcard grading/explore/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $(EXPLORE_BIN)
 
--include $(wildcard $(B)/*/*.d)
+-include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 
 # ---- The student's loop ----------------------------------------------------
 
@@ -317,6 +378,11 @@ grade: ## build, test, leak- and race-check, time, score [STAGE=1] [LIGHT=1]
 
 peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
+
+fuzz: ## libFuzzer on decoder, replay and files of a store [SECONDS=3600]
+	@$(foreach f,$(FUZZERS),FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
+	 grading/fuzz.sh '$(SECONDS)' $(FUZZERS)
+SECONDS = 3600
 
 test: ## all tests
 	@grading/test.sh
@@ -359,4 +425,4 @@ help: ## this list
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
 	test2A test2B test2C given-tests given-list graded2A graded2B graded2C bench2A \
 	bench2B bench2C next one hint watch explore replay grade test peers \
-	doctor clean help
+	fuzz fuzzers doctor clean help

@@ -40,37 +40,6 @@ ssize_t pread_full(int fd, void *to, size_t len, off_t offset)
     return (ssize_t)done;
 }
 
-int write_full(int fd, const void *from, size_t len)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t n = write(fd, (const char *)from + done, len - done);
-
-        if (n == 0)
-            return -EIO;
-        if (n > 0)
-            done += (size_t)n;
-        else if (errno != EINTR)
-            return -errno;
-    }
-    return 0;
-}
-
-int pwrite_full(int fd, const void *from, size_t len, off_t offset)
-{
-    for (size_t done = 0; done < len;) {
-        ssize_t n = pwrite(fd, (const char *)from + done, len - done,
-                           offset + (off_t)done);
-
-        if (n == 0)
-            return -EIO;
-        if (n > 0)
-            done += (size_t)n;
-        else if (errno != EINTR)
-            return -errno;
-    }
-    return 0;
-}
-
 int file_sync_dir(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,15 +1,13 @@
-/* file.h -- reading and writing all of it.
+/* file.h -- reading all of it.
  *
  * Given.
  *
- * read(2) and write(2) may do less than they were asked to, or nothing when
- * a signal arrives, and that is no error. These go on until it is all done
- * or really fails. With one call to the kernel where one is enough.
+ * read(2) may do less than it was asked to, or nothing when a signal arrives,
+ * and that is no error. These go on until it is all done or really fails.
+ * With one call to the kernel where one is enough.
  *
- * Errors:     a negative errno. A write that failed half-way has written
- *             some of it, and the caller does not learn how much: who must
- *             know uses a known offset and cuts back to it.
- * Threads:    any; the p forms do not move the file's position, so several
+ * Errors:     a negative errno.
+ * Threads:    any; pread_full does not move the file's position, so several
  *             threads may use one descriptor.
  * Durability: nothing is on the disk before an fsync of the file, and a new
  *             name, a rename or a removal not before file_sync_dir.
@@ -23,11 +21,6 @@
 /* How many bytes came; fewer than len only where the file ends. */
 ssize_t read_full(int fd, void *to, size_t len);
 ssize_t pread_full(int fd, void *to, size_t len, off_t offset);
-
-/* 0, or a negative errno; -EIO if the kernel takes nothing and says so
- * without a reason. */
-int write_full(int fd, const void *from, size_t len);
-int pwrite_full(int fd, const void *from, size_t len, off_t offset);
 
 /* Brings the names in the directory `path` to the disk. */
 int file_sync_dir(const char *path);

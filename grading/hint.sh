@@ -15,7 +15,7 @@ hints=${file%%/*}/hints-$part.md
 mkdir -p .hints
 seen=$(cat ".hints/$task" 2>/dev/null || echo 0)
 awk -v task="$task" -v seen="$seen" '
-    /^## / { mine = $2 == task; next }
+    /^## / { mine = $2 == (task ""); next }
     !mine { next }
     /^$/ { text = 0; next }
     !text { n++; text = 1 }

@@ -18,7 +18,7 @@ export BOLD PLAIN
 
 # task_field TASK N: the N-th field of a task's line in points.tsv.
 task_field() {
-    awk -F '\t' -v t="$1" -v n="$2" '$1 == "task" && $2 == t { print $n }' \
+    awk -F '\t' -v t="$1" -v n="$2" '$1 == "task" && $2 == t "" { print $n }' \
         grading/points.tsv
 }
 

@@ -21,10 +21,10 @@ printf '%sTask %s: %s%s (%s points)\n' "$BOLD" "$task" \
 printf '  write  %s: %s\n' "$files" "$(task_field "$task" 6)"
 printf '  read   %s, and the header beside the file\n' "$readme"
 echo "  cases"
-awk -F '\t' -v t="$task" '$1 == "check" && $2 == t {
+awk -F '\t' -v t="$task" '$1 == "check" && $2 == t "" {
     printf "    %-12s %-26s %.38s\n", $5 == "NOT-WRITTEN" ? "not written" : $5,
         $3, $10 }' "$model"
-first=$(awk -F '\t' -v t="$task" '$1 == "check" && $2 == t && $5 != "PASS" \
+first=$(awk -F '\t' -v t="$task" '$1 == "check" && $2 == t "" && $5 != "PASS" \
     { print $3; exit }' "$model")
 echo "  then   make one CASE=$first      (one case)"
 echo "         make test$part                     (all of them, quickly)"

@@ -34,15 +34,16 @@ files == 1 && $1 == "task" {
 }
 files == 1 && $1 == "speed" {
     speeds++
-    speed_task[speeds] = $2; speed_points[speeds] = $3
+    speed_task[speeds] = $2 ""; speed_points[speeds] = $3
     zero[speeds] = $4; full[speeds] = $5; bonus_only[speeds] = $9 == "yes"; speed_needs[speeds] = $10
     speed_what[speeds] = $6 " " $7
 }
 files == 1 && $1 == "share" { share[$2] = $3 }
 files == 1 && $1 == "cost" { cost[$2] = $3; cost_most[$2] = $4 }
 
+# Made texts: as numbers, tasks 2.1 and 2.10 are the same.
 files == 2 && NF >= 8 {
-    id[++cases] = $1; task_of[$1] = $2; wants[$1] = $4; parent[$1] = $7
+    id[++cases] = $1; task_of[$1] = $2 ""; wants[$1] = $4; parent[$1] = $7
     case_title[$1] = $8
 }
 

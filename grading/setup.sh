@@ -21,7 +21,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 BASE='gcc libc6-dev make binutils valgrind libc6-dbg elfutils shellcheck
 bats bats-support bats-assert jq libxml2-utils libglib2.0-dev libxxhash-dev
 pkg-config bubblewrap util-linux patch procps git ca-certificates'
-EXTRAS='liblmdb-dev libfiu-dev fiu-utils strace clang
+EXTRAS='liblmdb-dev libfiu-dev fiu-utils strace clang libclang-rt-dev
 redis-server memcached gnuplot-nox
 parallel similarity-tester chromium slurm-wlm'
 NEED_ROOT='chromium slurm-wlm'

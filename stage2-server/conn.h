@@ -33,8 +33,9 @@ struct conn_parser {
     ssize_t (*decode)(struct slice bytes, struct proto_request *out);
 
     /* Append the reply to a request. The value of a get is appended by the
-     * caller between begin and end; `end` with any other status than OK
-     * drops what was appended since begin. */
+     * caller between begin and end, and so is what a batch's reply has: the
+     * count, then the items (proto_add_reply_item); `end` with any other
+     * status than OK drops what was appended since begin. */
     int (*begin)(struct buf *to, const struct proto_request *request,
                  size_t *start);
     int (*end)(struct buf *to, const struct proto_request *request,
@@ -50,8 +51,10 @@ struct conn {
     struct buf in, out;
     size_t in_at;           /* in: served up to here */
     size_t out_at;          /* out: sent up to here */
+    uint64_t sent;          /* bytes, in all */
     bool again;             /* the owner, before giving it back: there may be
-                               another whole request in `in` */
+                               another whole request in `in`. It comes again
+                               when no more than out_max bytes are unsent */
     bool closing;           /* the owner: close once `out` is sent */
     bool ended;             /* the peer has sent its last */
     bool broken;            /* the socket has failed: nothing can be sent */
@@ -60,10 +63,13 @@ struct conn {
 };
 
 /* The next whole request, without taking it: as proto_decode (0 also when
- * nothing is there; -EPROTO also when no parser starts with the first byte).
- * Its slices lie in `in`, and are good until conn_taken or the connection is
- * given back. To look at several before serving any, pass where to look:
- * 0 is the first byte not yet taken. */
+ * nothing is there). Its slices lie in `in`, and are good until conn_taken or
+ * the connection is given back. To look at several before serving any, pass
+ * where to look: 0 is the first byte not yet taken.
+ *
+ * The first peek of a connection sets `parser`. A first byte that no parser
+ * starts with is left to the first of the table, which says -EPROTO and can
+ * frame the answer. */
 ssize_t conn_peek(struct conn *conn, size_t at, struct proto_request *out);
 
 /* The first `len` bytes not yet taken are served. */

@@ -13,6 +13,10 @@
  * While a store is open it holds a lock (flock) on the directory itself, which
  * needs no file, works on a read-only disk, and ends with the process.
  *
+ * Logs have generations: 00000001.log, then, when a compaction has written
+ * the data anew, 00000002.log, and so on; a number is never used again. What
+ * is being written and not yet to be believed ends in .new.
+ *
  * Errors:  0 or a negative errno
  *            -ENOENT       no such directory; read_only: no store in it
  *            -EBUSY        somebody else has it open
@@ -27,8 +31,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-enum { DIR_ENGINE_MAX = 32 };
+#define DIR_MARKER "KVS-STORE"
+#define DIR_NEW    ".new"       /* how names of unfinished files end */
+
+enum { DIR_ENGINE_MAX = 32, DIR_NAME_MAX = 32 };
 
 struct dir {
     int fd;                         /* of the directory; carries the lock */
@@ -52,5 +60,16 @@ void dir_close(struct dir *dir);
 
 /* New, renamed and removed names are on the disk. */
 int dir_sync(const struct dir *dir);
+
+/* The name of the log of that generation, 1 or more. */
+void dir_log_name(char name[DIR_NAME_MAX], uint64_t generation);
+
+/* The generation of the log of that name; 0 if it is no log's name. */
+uint64_t dir_log_generation(const char *name);
+
+/* Calls fn with each name in the directory but "." and "..", in no order; it
+ * may remove that file. An answer other than 0 ends it and is answered. */
+typedef int dir_name_fn(void *arg, const char *name);
+int dir_each(const struct dir *dir, dir_name_fn *fn, void *arg);
 
 #endif

@@ -29,7 +29,9 @@
  * Threads:    append, sync and truncation by one thread at a time (a store
  *             has a lock for it); log_read by any number at any time, for
  *             positions that an append or replay has answered.
- * Durability: nothing before log_sync.
+ * Durability: nothing before log_sync, but the header of a new file: it is
+ *             synced before log_open returns, so no record is ever on the
+ *             disk without it.
  * Source:     Rosenblum and Ousterhout, "The Design and Implementation of a
  *             Log-Structured File System" (1992); Bitcask; PostgreSQL's
  *             fsync trouble of 2018 for rule 4.
@@ -83,11 +85,14 @@ struct log_damage {
  *     as if) and appending goes on there. 0.
  *   - else it is corruption: -EBADMSG, and nothing is changed.
  * damage, unless NULL, says where, also with -EBADMSG; its offset is log_end
- * when all is well. A file that was cut within its header counts as torn, too
- * (log_open answers 0 then): LOG_WRITE makes it new.  (2.6; before that, an empty log is enough)
+ * when all is well. A file that was cut within its header counts as torn, too,
+ * and so does one of no more than a header's length that is all zeros: making
+ * it was interrupted. log_open answers 0 then, and replaying with LOG_WRITE
+ * writes the header anew.  (2.6)
  *
- * A replay that has cut something syncs it, so that a second one has
- * nothing to do and writes nothing. */
+ * What a killed process has left may be in the kernel only: unless the file
+ * says itself that all of it is durable, a replay with LOG_WRITE syncs it (and
+ * what it has cut). So a second one has nothing to do and writes nothing. */
 int log_replay(struct log_file *log, log_replay_fn *fn, void *arg,
                struct log_damage *damage);
 

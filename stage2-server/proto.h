@@ -33,9 +33,13 @@
  *
  * A frame that breaks these rules is answered with PROTO_BAD_FRAME (its id, if
  * the header has come), and then the connection is closed: where the next
- * frame begins, nobody can know. A key or value that is only too long for its
- * limit in a frame within PROTO_BODY_MAX is answered PROTO_TOO_BIG, and the
- * connection goes on.
+ * frame begins, nobody can know. An answer to no request (there is no room
+ * for a connection) has the opcode 0 and the id 0.
+ *
+ * A key or value that is only too long for its limit in a frame within
+ * PROTO_BODY_MAX is answered PROTO_TOO_BIG, and the connection goes on. So
+ * is, in a batch, an item that is too long, or a get whose value would make
+ * the reply longer than PROTO_BODY_MAX.
  *
  * Errors:  0 or a negative errno: -EPROTO a bad frame, -EMSGSIZE a body, key
  *          or value too long, -ENOMEM. Outputs untouched, but for what a
@@ -65,7 +69,7 @@ enum {
 };
 
 enum proto_op {
-    PROTO_PING = 1,
+    PROTO_PING = 1,         /* 0 and others: in replies to bad frames */
     PROTO_GET = 2,
     PROTO_SET = 3,
     PROTO_REMOVE = 4,
@@ -111,11 +115,12 @@ struct proto_reply {
  *   0           so far it may become a frame: come again with more
  *   -EPROTO     magic, version, opcode, byte 3, a length or a batch is wrong.
  *               As soon as it can be known: a wrong first byte at once, a
- *               wrong length when the header is there
+ *               wrong length when the header is there; what is wrong in the
+ *               body at the latest when all of it is there
  *   -EMSGSIZE   a body longer than PROTO_BODY_MAX is claimed: as above
  *
- * With an error out->op and out->id are set as far as they came (else 0), for
- * the reply. An empty key is -EPROTO; one that is longer than PROTO_KEY_MAX,
+ * With an error out->op and out->id are what stands at their places, as far as
+ * it has come (else 0), for the reply. An empty key is -EPROTO; one that is longer than PROTO_KEY_MAX,
  * or such a value, is a whole frame (the server answers TOO_BIG). Nothing is
  * believed before it is checked: no byte behind bytes.len is read. */
 ssize_t proto_decode(struct slice bytes, struct proto_request *out);

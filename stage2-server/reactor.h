@@ -69,8 +69,9 @@ int reactor_port(struct reactor *reactor);
 
 /* Waits until some connection has bytes to be served (or had `again` set),
  * or timeout_ms are over (0: only looks; negative: no limit). Fills in at most
- * max of them and answers how many; 0 after the time, or after giving back or
- * stopping has woken it. Those that do not fit come with the next call. The
+ * max of them and answers how many; 0 after the time, after giving back or
+ * stopping has woken it, or when, after the last read, nothing is unfinished
+ * any more. Those that do not fit come with the next call. The
  * loop's thread only. */
 int reactor_wait(struct reactor *reactor, struct conn **ready, size_t max,
                  int timeout_ms);
@@ -87,14 +88,19 @@ bool reactor_stopping(struct reactor *reactor);
 void reactor_close_door(struct reactor *reactor);
 
 /* Reads a last time, without waiting, from every connection that is the
- * reactor's, and reads nothing from then on: what has come until now is what
- * there is to serve. Loop's thread. */
+ * reactor's (from one that is away: when it is given back), and reads nothing
+ * from then on: what has come until now is what there is to serve. Loop's
+ * thread. */
 void reactor_last_read(struct reactor *reactor);
 
 /* How many connections are away, or have bytes unsent, or wait to be handed
  * out by reactor_wait. Loop's thread. */
 size_t reactor_unfinished(struct reactor *reactor);
 
+/* How many bytes of the budget are left, roughly. Any thread. */
+size_t reactor_room(struct reactor *reactor);
+
+/* Any thread. */
 void reactor_stats(struct reactor *reactor, struct reactor_stats *stats);
 
 /* Blocks the signals of options.signals in this thread and in those that it

@@ -120,7 +120,8 @@ void record_scan_release(struct record_scan *scan);
 int record_scan_next(struct record_scan *scan, struct record *out);
 
 /* After -EBADMSG: looks for the next sound record behind scan->offset, byte
- * by byte, and moves there. 1 found, 0 none; or a reading error. */
+ * by byte, and moves to where it starts: the next call of record_scan_next
+ * brings it (once more). 1 found, 0 none; or a reading error. */
 int record_scan_resync(struct record_scan *scan, struct record *out);
 
 #endif

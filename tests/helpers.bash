@@ -60,3 +60,126 @@ green_tasks() {
         red[$2] } END { for (t in seen) if (!(t in red)) print t }' "$1" |
         sort -V | paste -sd' '
 }
+
+# ---- programs on the command line -------------------------------------------
+
+# try COMMAND...: runs it; what it said is in $T/out and $T/err, its exit
+# status in $status. Values may be binary, so nothing goes through $( ).
+T=${BATS_TEST_TMPDIR-}
+try() {
+    status=0
+    "$@" >"$T/out" 2>"$T/err" 3>&- 4>&- || status=$?
+}
+
+# What the last `try` said, for whoever reads a failure.
+show() {
+    echo "exit status $status"
+    head -c 2000 "$T/out" | sed 's/^/out: /'
+    head -c 2000 "$T/err" | sed 's/^/err: /'
+    return 1
+}
+
+# answered TEXT [STATUS]: just this line on stdout, nothing on stderr.
+answered() {
+    if ! printf '%s\n' "$1" | cmp -s - "$T/out" || [ -s "$T/err" ] ||
+        [ "$status" -ne "${2:-0}" ]; then
+        echo "expected status ${2:-0} and: $1" && show
+    fi
+}
+
+# silent: status 0, not a word.
+silent() {
+    if [ "$status" -ne 0 ] || [ -s "$T/out" ] || [ -s "$T/err" ]; then
+        show
+    fi
+}
+
+# refused [STATUS] [WORD]: nothing on stdout, one line on stderr (with WORD),
+# and this exit status ("any": not 0, and no signal).
+refused() {
+    local want=${1:-1}
+    if [ "$want" = any ]; then
+        [ "$status" -gt 0 ] && [ "$status" -lt 126 ] || show || return
+    else
+        [ "$status" -eq "$want" ] || show || return
+    fi
+    if [ -s "$T/out" ] || [ "$(wc -l <"$T/err")" -ne 1 ] ||
+        [ "$(wc -c <"$T/err")" -lt 2 ] || ! grep -qF -- "${2-}" "$T/err"; then
+        echo "expected one line on stderr ${2:+with: $2}" && show
+    fi
+}
+
+# soon COMMAND...: polls until it succeeds; 10 seconds at most.
+soon() {
+    local n
+    for ((n = 0; n < 500; n++)); do
+        if "$@"; then return 0; fi
+        sleep 0.02
+    done
+    echo "not within 10 s: $*"
+    return 1
+}
+
+# start_server [OPTION...]: a server of the directory $D (default $T/db) on a
+# port that the kernel picks. Sets SERVER (its pid), ADDR and PORT; what it
+# says is in $T/server.log. ENTER in front of it: setpriv, prlimit, ...
+start_server() {
+    : >"$T/server.log"
+    ${ENTER-} "$BIN/kvs-server" --addr "${LISTEN:-127.0.0.1:0}" \
+        --dir "${D:-$T/db}" "$@" 2>"$T/server.log" >"$T/server.out" \
+        </dev/null 3>&- 4>&- &
+    SERVER=$!
+    echo "$SERVER" >>"$T/servers"
+    if ! soon server_listens; then
+        cat "$T/server.log"
+        return 1
+    fi
+    ADDR=$(sed -n 's/.*listening on //p' "$T/server.log" | head -n 1)
+    PORT=${ADDR##*:}
+    [ -n "$PORT" ]
+}
+
+server_listens() {
+    grep -q 'listening on ' "$T/server.log" || ! alive "$SERVER"
+}
+
+# A process that has ended and that nobody has waited for is not alive.
+alive() {
+    local state
+    state=$(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) &&
+        [[ $state != Z* ]]
+}
+
+gone() {
+    ! alive "$1"
+}
+
+# stop_server [SIGNAL]: sends it, waits, and leaves its exit status in $status.
+stop_server() {
+    kill -s "${1:-TERM}" "$SERVER"
+    soon gone "$SERVER"
+    status=0
+    wait "$SERVER" 2>/dev/null || status=$?
+}
+
+# stop_all: for teardown; only servers that this test started.
+stop_all() {
+    local pid
+    [ -e "$T/servers" ] || return 0
+    while read -r pid; do
+        if alive "$pid" && [[ $(<"/proc/$pid/comm") == kvs-server ]]; then
+            kill -KILL "$pid" && { wait "$pid" 2>/dev/null || true; }
+        fi
+    done <"$T/servers"
+}
+
+# tree DIR: everything in it, as one sum.
+tree() {
+    (cd "$1" && find . -printf '%y %m %p %l\n' | sort &&
+        find . -type f -print0 | sort -z | xargs -0 sha256sum) | sha256sum
+}
+
+milliseconds() {
+    local s=${EPOCHREALTIME/[.,]/}
+    echo $((s / 1000))
+}

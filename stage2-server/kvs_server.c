@@ -1,0 +1,216 @@
+/* kvs_server.c -- given: the main of kvs-server. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/args.h"
+#include "common/errors.h"
+#include "common/log.h"
+#include "common/sock.h"
+#include "stage1-pool/pool.h"
+#include "stage2-server/server.h"
+#include "stage2-server/store.h"
+#include "stage2-server/version.h"
+
+enum { FAILED = 1 };
+enum { THREADS_MAX = 4096, QUEUE = 1024, CONNECTIONS_MAX = 1000000 };
+enum { SEGMENT_MIN = 4096 };
+
+struct options {
+    struct sockaddr_storage addr;
+    const char *dir, *pool;
+    struct store_options store;
+    unsigned threads, max_connections;
+    enum log_level level;
+};
+
+static int durability_of(const char *text, enum store_durability *out)
+{
+    static const char *const names[] = { "none", "interval", "always" };
+
+    for (unsigned i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = i;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+static int option(int key, const char *value, void *into)
+{
+    struct options *o = into;
+
+    switch (key) {
+    case 'a':
+        return sock_parse(&o->addr, value);
+    case 'd':
+        o->dir = value;
+        return 0;
+    case 'e':
+        o->store.engine = value;
+        return strcmp(value, "kvs") == 0 ? 0 : -EINVAL;
+    case 'p':
+        o->pool = value;
+        return 0;
+    case 't':
+        return args_uint(value, 1, THREADS_MAX, &o->threads);
+    case 'D':
+        return durability_of(value, &o->store.durability);
+    case 'm':
+        return args_uint(value, 1, CONNECTIONS_MAX, &o->max_connections);
+    case 's':
+        return args_size(value, SEGMENT_MIN, (size_t)1 << 40,
+                         &o->store.segment_size);
+    case 'v':
+        o->level = LOG_LEVEL_DEBUG;
+        return 0;
+    default:
+        o->level = LOG_LEVEL_ERROR;
+        return 0;
+    }
+}
+
+static const struct argp_option known[] = {
+    { "addr", 'a', "IP:PORT", 0, "where to listen (127.0.0.1:4000); port 0: "
+      "any", 0 },
+    { "dir", 'd', "PATH", 0, "the store's directory (the current one)", 0 },
+    { "engine", 'e', "NAME", 0, "kvs", 0 },
+    { "pool", 'p', "NAME", 0, "which pool of threads", 0 },
+    { "threads", 't', "N", 0, "of the pool (the number of CPUs)", 0 },
+    { "durability", 'D', "WHEN", 0, "a change is on the disk: none, interval "
+      "(within a second) or always (before it is answered)", 0 },
+    { "max-connections", 'm', "N", 0, "at once (20000, or what the limit of "
+      "open files allows)", 0 },
+    { "segment-size", 's', "BYTES", 0, "of the store's files (64M)", 0 },
+    { "verbose", 'v', NULL, 0, "say more", 0 },
+    { "quiet", 'q', NULL, 0, "say errors only", 0 },
+    { 0 },
+};
+
+static const struct args args = {
+    .program = "kvs-server",
+    .version = KVS_VERSION,
+    .about = "Serves a store of keys and values to many clients.",
+    .options = known,
+    .option = option,
+};
+
+static int failed(const char *what, int err)
+{
+    log_error("%s: %s", what, error_text(err));
+    return FAILED;
+}
+
+/* As many files as the system allows: connections are files. */
+static void raise_limits(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Which pools there are is decided when the program is linked. Without a name
+ * the first of these that is there. */
+static int make_pool(struct pool **out, struct options *o)
+{
+    static const char *const names[] = { "shared", "naive", "serial" };
+    struct pool_options options = { o->pool, o->threads, QUEUE };
+    int err = -ENOENT;
+
+    if (o->pool)
+        return pool_create(out, &options);
+    for (int i = 0; i < 3 && err == -ENOENT; i++) {
+        o->pool = options.name = names[i];
+        err = pool_create(out, &options);
+    }
+    return err;
+}
+
+static int serve(struct server *server, const struct options *o,
+                 struct store *store)
+{
+    struct sockaddr_storage addr = o->addr;
+    char text[SOCK_TEXT_MAX];
+    int port = server_port(server);
+
+    /* sin_port and sin6_port lie at the same place. */
+    ((struct sockaddr_in *)&addr)->sin_port = htons((uint16_t)port);
+    log_info("version %s, engine %s, pool %s, directory %s", KVS_VERSION,
+             store_engine(store), o->pool, o->dir);
+    log_info("listening on %s", sock_format(&addr, text));
+    int err = server_run(server);
+    if (err == -ETIMEDOUT) {
+        log_warn("some clients did not take their replies in time");
+        return 0;
+    }
+    return err ? failed("stopping", err) : 0;
+}
+
+static int run_server(const struct options *o, struct store *store,
+                      struct pool *pool)
+{
+    struct server_options options = {
+        .reactor = { .addr = o->addr, .signals = true,
+                     .max_connections = o->max_connections },
+        .store = store,
+        .pool = pool,
+        .durability = o->store.durability,
+        .threads = o->threads,
+    };
+    struct server *server;
+    char text[SOCK_TEXT_MAX];
+    int err = server_create(&server, &options);
+
+    if (err)
+        return failed(sock_format(&o->addr, text), err);
+    int status = serve(server, o, store);
+    server_destroy(server);
+    return status;
+}
+
+static int run_store(const struct options *o, struct pool *pool)
+{
+    struct store *store;
+    int err = store_open(&store, o->dir, &o->store);
+
+    if (err)
+        return failed(o->dir, err);
+    int status = run_server(o, store, pool);
+    err = store_close(store);
+    return err && status == 0 ? failed(o->dir, err) : status;
+}
+
+/* The pool first: with a wrong name for it, nothing is made. */
+static int run(struct options *o)
+{
+    struct pool *pool;
+    int err = make_pool(&pool, o);
+
+    if (err)
+        return failed(o->pool, err);
+    int status = run_store(o, pool);
+    pool_destroy(pool);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    struct options options = {
+        .dir = ".",
+        .threads = cpus > 0 ? (unsigned)cpus : 1,
+        .level = LOG_LEVEL_INFO,
+    };
+
+    sock_parse(&options.addr, "127.0.0.1:4000");
+    args_parse(&args, argc, argv, &options, NULL);
+    log_setup("kvs-server", options.level);
+    reactor_block_signals();
+    raise_limits();
+    return run(&options);
+}

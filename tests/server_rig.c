@@ -1,0 +1,224 @@
+/* server_rig.c -- given. */
+#include "tests/server_test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const struct test_case *const server_hard_tables[] = {
+    server_bytes_cases, server_crowd_cases, server_end_cases,
+    server_history_cases, NULL
+};
+
+/* ---- in this process ---------------------------------------------------- */
+
+static void open_all(struct rig *rig, struct server_options options)
+{
+    struct store_options files = { .durability = options.durability };
+
+    if (options.threads == 0)
+        options.threads = 2;
+    if (options.reactor.addr.ss_family == 0)
+        options.reactor.addr = loopback(0);
+    struct pool_options crew = { .threads = options.threads,
+                                 .capacity = 64 };
+    expect_int("store_open", store_open(&rig->store, rig->dir, &files), 0);
+    expect_int("pool_create", pool_create(&rig->pool, &crew), 0);
+    options.store = rig->store;
+    options.pool = rig->pool;
+    expect_int("server_create", server_create(&rig->server, &options), 0);
+    rig->port = server_port(rig->server);
+    expect_true("server_port is a port", rig->port > 0);
+}
+
+void rig_create(struct rig *rig, struct server_options options)
+{
+    *rig = (struct rig){ 0 };
+    scratch_make(rig->dir);
+    open_all(rig, options);
+}
+
+static void run_server(void *arg)
+{
+    struct rig *rig = arg;
+
+    rig->answer = server_run(rig->server);
+}
+
+void rig_start(struct rig *rig, struct server_options options)
+{
+    rig_create(rig, options);
+    actor_start(&rig->loop, run_server, rig);
+}
+
+void rig_leave(struct rig *rig)
+{
+    scratch_remove(rig->dir);
+}
+
+/* To helgrind, an unlock goes on for a moment after the next thread has the
+ * lock; there, pool_wait orders the jobs' last ones before server_destroy.
+ * Elsewhere server and jobs must get along without. */
+static void take_server_down(struct rig *rig)
+{
+    const char *preload = getenv("LD_PRELOAD");
+
+    if (preload && strstr(preload, "vgpreload_helgrind"))
+        pool_wait(rig->pool);
+    server_destroy(rig->server);
+    pool_destroy(rig->pool);
+    rig->server = NULL;
+    rig->pool = NULL;
+}
+
+int rig_stop_server(struct rig *rig)
+{
+    server_stop(rig->server);
+    expect_soon("server_stop", "server_run returns", actor_done, &rig->loop);
+    actor_join(&rig->loop);
+    take_server_down(rig);
+    return rig->answer;
+}
+
+void rig_release(struct rig *rig)
+{
+    if (rig->server)
+        take_server_down(rig);
+    expect_int("store_close", store_close(rig->store), 0);
+    scratch_remove(rig->dir);
+}
+
+int rig_stop(struct rig *rig)
+{
+    int answer = rig_stop_server(rig);
+
+    rig_release(rig);
+    return answer;
+}
+
+bool rig_serves(void *arg)
+{
+    struct rig *rig = arg;
+    struct buf ping = { 0 };
+    struct proto_reply reply;
+    struct peer peer;
+    bool ok;
+
+    if (!peer_try_open(&peer, rig->port))
+        return false;
+    put_ping(&ping, 7);
+    ok = peer_try_send(&peer, ping.ptr, ping.len)
+         && peer_try_take(&peer, &reply) && reply.status == PROTO_OK
+         && reply.id == 7;
+    peer_close(&peer);
+    buf_release(&ping);
+    return ok;
+}
+
+/* ---- in a process of its own -------------------------------------------- */
+
+static bool forked(pid_t *pid)
+{
+    fflush(stdout);
+    *pid = fork();
+    expect_true("fork", *pid >= 0);
+    if (*pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return *pid == 0;
+}
+
+void child_start(struct child *child, const char *dir, int port,
+                 struct server_options options)
+{
+    struct rig rig = { 0 };
+    int ends[2];
+
+    expect_int("pipe", pipe(ends), 0);
+    if (forked(&child->pid)) {
+        close(ends[0]);
+        snprintf(rig.dir, sizeof rig.dir, "%s", dir);
+        options.reactor.addr = loopback(port);
+        if (options.reactor.signals)
+            reactor_block_signals();
+        open_all(&rig, options);
+        expect_true("the child tells its port",
+                    write(ends[1], &rig.port, sizeof rig.port) > 0);
+        close(ends[1]);
+        _exit(server_run(rig.server) == 0 ? 0 : 1);
+    }
+    close(ends[1]);
+    expect_int("a server in a process of its own starts",
+               read(ends[0], &child->port, sizeof child->port),
+               sizeof child->port);
+    close(ends[0]);
+}
+
+/* The program that was built with this one: ../stage2/kvs-server, or, with
+ * the earlier modules of a correct solution, ../stage2/kvs-server.ref. */
+static void run_program(const char *dir, int port)
+{
+    char path[PATH_MAX + 32], addr[32];
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX);
+
+    if (n < 4)
+        _exit(126);
+    path[n] = '\0';
+    bool ref = strcmp(path + n - 4, ".ref") == 0;
+    snprintf(strrchr(path, '/'), 32, "/../stage2/kvs-server%s",
+             ref ? ".ref" : "");
+    snprintf(addr, sizeof addr, "127.0.0.1:%d", port);
+    execl(path, "kvs-server", "--dir", dir, "--addr", addr, (char *)NULL);
+    _exit(127);
+}
+
+void child_exec(struct child *child, const char *dir, int port)
+{
+    static const char says[] = "listening on 127.0.0.1:";
+    char line[1024];
+    int ends[2];
+
+    expect_int("pipe", pipe(ends), 0);
+    if (forked(&child->pid)) {
+        dup2(ends[1], 2);
+        close_range(3, ~0u, 0);
+        run_program(dir, port);
+    }
+    close(ends[1]);
+    FILE *err = fdopen(ends[0], "r");
+    child->port = 0;
+    while (child->port == 0 && fgets(line, sizeof line, err)) {
+        const char *at = strstr(line, says);
+
+        if (at)
+            child->port = atoi(at + sizeof says - 1);
+    }
+    fclose(err);
+    expect_true("kvs-server starts and says where it listens",
+                child->port > 0);
+}
+
+static bool has_ended(void *arg)
+{
+    siginfo_t info = { 0 };
+
+    return waitid(P_PID, (id_t)*(pid_t *)arg, &info,
+                  WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+}
+
+int child_end(struct child *child, int sig)
+{
+    int status = 0;
+
+    kill(child->pid, sig);
+    expect_soon("a signal to the server", "it ends", has_ended, &child->pid);
+    waitpid(child->pid, &status, 0);
+    return status;
+}

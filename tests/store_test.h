@@ -1,0 +1,45 @@
+/* store_test.h -- what the cases of a store share.
+ *
+ * Given.
+ */
+#ifndef TESTS_STORE_TEST_H
+#define TESTS_STORE_TEST_H
+
+#include "common/buf.h"
+#include "stage2-server/store.h"
+#include "tests/driver.h"
+#include "tests/scratch.h"
+
+/* A store in a fresh directory. */
+struct place {
+    char dir[64];
+    struct store *store;
+    struct store_options options;
+};
+
+void place_make(struct place *p, struct store_options options);
+void place_open(struct place *p);       /* again, after place_close */
+void place_close(struct place *p);
+void place_leave(struct place *p);      /* closes and removes all */
+
+int put(struct store *s, const char *key, const char *value);
+int drop(struct store *s, const char *key);
+
+/* The key's value is this text; NULL: there is none. */
+#define expect_value(tried, s, key, text) \
+    check_value(__FILE__, __LINE__, tried, s, key, text)
+void check_value(const char *file, int line, const char *tried,
+                 struct store *s, const char *key, const char *text);
+
+/* Bytes of all files in the directory. */
+size_t bytes_in(const char *dir);
+
+struct store_stats stats_of(struct store *s);
+
+/* store_hard_test.c: crowds, processes, compaction. */
+extern const struct test_case store_hard_cases[];
+
+/* store_history_test.c: is there an order of what threads see? */
+extern const struct test_case store_history_cases[];
+
+#endif
