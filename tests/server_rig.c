@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 const struct test_case *const server_hard_tables[] = {
-    server_bytes_cases, server_crowd_cases, server_end_cases, NULL
+    server_bytes_cases, server_crowd_cases, server_end_cases,
+    server_history_cases, NULL
 };
 
 /* ---- in this process ---------------------------------------------------- */
