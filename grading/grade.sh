@@ -90,6 +90,13 @@ fi
 
 # ---- run ---------------------------------------------------------------------
 
+# The cases' files: on a RAM disk, and gone afterwards, also those of a case
+# that was ended.
+TMPDIR=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm ||
+    echo /tmp)/grade.XXXXXX") || exit 1
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+
 outcomes=$out/outcomes.tsv
 : >"$outcomes"
 
