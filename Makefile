@@ -124,10 +124,12 @@ $(B)/tests/$(1).ref: $(addprefix $(B)/tests/,$(addsuffix .o,$(2))) $(DRIVER) \
 endef
 test = $(eval $(call test_program,$(1),$(2),$(3),$(4)))
 
+HISTORY := history $(addprefix history_,moves tried search window table draw)
+
 GIVEN_TESTS := common_test history_test record_test proto_test reactor_test \
 	reactor_hard_test crash_self_test
 $(call test,common_test,common_test)
-$(call test,history_test,history_test history)
+$(call test,history_test,history_test $(HISTORY))
 $(call test,record_test,record_test scratch,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
 $(call test,reactor_test,reactor_test peer,$(call stage2,reactor conn) $(PROTO) $(DECODE))
@@ -158,7 +160,8 @@ BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
 REFS2A  := table_test imkv_test
 
 $(call test,log_test,log_test scratch $(CRASH),$(LOG))
-$(call test,store_test,store_test store_hard_test scratch,$(call stage2,store dir) \
+$(call test,store_test,store_test store_hard_test store_history_test \
+	history_crew $(HISTORY) scratch,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
 $(call test,crash_log_test,crash_log_test $(CRASH),$(LOG))
 $(call test,crash_test,crash_test crash_fault_test crash_store $(CRASH),\
@@ -170,7 +173,8 @@ REFS2B  := store_test crash_test
 EARLIER := $(call stage2,log) $(TABLE) $(SLAB) $(call stage2,store)
 $(call test,decode_test,decode_test,$(DECODE) $(PROTO))
 $(call test,server_test,server_test server_hard_test server_crowd_test \
-	server_end_test server_rig peer scratch,\
+	server_end_test server_rig server_history_test history_crew $(HISTORY) \
+	peer scratch,\
 	$(filter-out $(DECODE),$(SERVER)) $(CLIENT) $(call stage2,dir) \
 	$(RECORD) $(B)/stage1-pool/pool_options.o,\
 	$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o $(CHANNEL))
@@ -245,7 +249,7 @@ $(B)/tests/imkv_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
 # The grader's own programs, always built the same way.
 TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
-	libexplore.so)
+	libexplore.so history)
 
 
 # ---- Rules -----------------------------------------------------------------
@@ -325,6 +329,10 @@ build/tools/clock build/tools/canary: build/tools/%: grading/%.c Makefile
 build/tools/canary-tsan: grading/canary.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -fsanitize=thread -o $@ $<
+build/tools/history: grading/history.c $(HISTORY:%=tests/%.c) \
+  common/args.c common/errors.c common/log.c common/clock.c tests/history.h tests/history_parts.h Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $(filter %.c,$^)
 build/tools/libexplore.so: $(EXPLORE_LIB) $(wildcard grading/explore/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -fPIC -shared -o $@ $(EXPLORE_LIB) -ldl
@@ -389,8 +397,8 @@ else
 handout: ## the students' tree: OUT=dir [FROM=1|2A|..] [PRIOR=objects]
 	@grading/handout.sh '$(OUT)' '$(if $(FROM),$(FROM),1)' '$(PRIOR)'
 
-mutants: ## prove the grader: every planted bug must be caught [ONLY=name]
-	@grading/mutants.sh $(ONLY)
+mutants: ## prove the grader: every planted bug is caught [ONLY=..] [QUICK=1]
+	@grading/mutants.sh $(if $(QUICK),--quick) $(ONLY)
 
 install: all ## PREFIX=/usr/local DESTDIR=
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig

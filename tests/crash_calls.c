@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
 
 #include "tests/crash_calls.h"
@@ -206,10 +207,10 @@ SAME(int, posix_fallocate64, posix_fallocate, (int, off_t, off_t))
 /* ---- Syncs --------------------------------------------------------------- */
 
 /* What is written while a sync runs is not covered by it: give others the
- * time to write. */
+ * time to write. (Alone, we would only wait for other processes.) */
 static void let_others_write(void)
 {
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3 && !__libc_single_threaded; i++)
         sched_yield();
 }
 

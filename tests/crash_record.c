@@ -338,8 +338,8 @@ void note_made(void)
 void crash_scratch(char path[128])
 {
     const char *tmp = getenv("TMPDIR");
-    const char *below = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm"
-                        : tmp ? tmp : "/tmp";
+    const char *below = tmp ? tmp : access("/dev/shm", W_OK | X_OK) == 0
+                        ? "/dev/shm" : "/tmp";
 
     snprintf(path, 128, "%s/kvs-crash-XXXXXX", below);
     expect_true("mkdtemp for the test's files", mkdtemp(path) != NULL);

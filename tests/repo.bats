@@ -145,7 +145,7 @@ commands() {
         case $line in
         *"make test") continue ;; # we are inside it
         *"SUBMISSION=handout/lab1")
-            cp stage1-pool/*.c handout/lab1/stage1-pool/ ;;
+            for f in $(grading/files.sh yours); do cp "$f" "handout/lab1/$f"; done ;;
         esac
         n=$((n + 1))
         echo "# $line" >&3

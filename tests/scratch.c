@@ -13,8 +13,8 @@
 void scratch_make(char dir[64])
 {
     const char *tmp = getenv("TMPDIR");
-    const char *places[] = { "/dev/shm", tmp && strlen(tmp) < 32 ? tmp
-                             : "/tmp", "/tmp" };
+    const char *places[] = { tmp && strlen(tmp) < 40 ? tmp : "/dev/shm",
+                             "/dev/shm", "/tmp" };
 
     for (size_t i = 0; i < 3; i++) {
         snprintf(dir, 64, "%s/kvs-test-XXXXXX", places[i]);

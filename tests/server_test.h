@@ -75,5 +75,6 @@ extern const struct test_case *const server_hard_tables[];
 extern const struct test_case server_bytes_cases[];
 extern const struct test_case server_crowd_cases[];
 extern const struct test_case server_end_cases[];
+extern const struct test_case server_history_cases[];
 
 #endif

@@ -816,5 +816,7 @@ int main(int argc, char **argv)
         all[n++] = *c;
     for (const struct test_case *c = store_hard_cases; c->name; c++)
         all[n++] = *c;
+    for (const struct test_case *c = store_history_cases; c->name; c++)
+        all[n++] = *c;
     return driver_main(argc, argv, all);
 }

@@ -39,4 +39,7 @@ struct store_stats stats_of(struct store *s);
 /* store_hard_test.c: crowds, processes, compaction. */
 extern const struct test_case store_hard_cases[];
 
+/* store_history_test.c: is there an order of what threads see? */
+extern const struct test_case store_history_cases[];
+
 #endif
