@@ -2,20 +2,21 @@
 # grade.sh -- build, test, leak- and race-check, time, score.
 #
 #     grading/grade.sh [--stage S] [--quick] [--light] [--no-speed]
-#                      [--submission DIR] [--ref DIR] [--out DIR]
+#                      [--submission DIR] [--ref DIR] [--out DIR] [--cases FILE]
 #
 # --quick       the cases bare, once: what `make test1` runs
 # --light       one run at a time, for small machines
 # --submission  grade the student's files of DIR in a pristine tree
 # --ref         the tree of a correct solution, built: a later task is then
 #               also run with its earlier modules, and the better counts
+# --cases       only these, a name a line: the others count as not run
 #
 # Writes build/grade/, or build/quick/ (see grading/README.md); exit 0 only on full marks.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . grading/lib.sh
 
-stage='' quick='' light='' speed=yes submission='' ref='' out=''
+stage='' quick='' light='' speed=yes submission='' ref='' out='' cases=''
 while [ $# -gt 0 ]; do
     case $1 in
     --stage) stage=$2 && shift ;;
@@ -25,17 +26,19 @@ while [ $# -gt 0 ]; do
     --submission) submission=$2 && shift ;;
     --ref) ref=$2 && shift ;;
     --out) out=$2 && shift ;;
+    --cases) cases=$2 && shift ;;
     *) die "grade.sh: unknown option $1" ;;
     esac
     shift
 done
+[ -z "$cases" ] || [ -r "$cases" ] || die "--cases $cases: cannot be read"
 stages=$(awk -F '\t' '$1 == "stage" { print $2 }' grading/points.tsv)
 [ -n "$out" ] || out=build/$(if [ -n "$quick" ]; then echo quick; else echo grade; fi)
 [ -z "$stage" ] || grep -qxF "$stage" <<<"$stages" ||
     die "STAGE=$stage: choose one of: ${stages//$'\n'/ }"
 if [ -n "$submission" ]; then
     exec grading/submission.sh "$submission" ${stage:+--stage "$stage"} \
-        ${light:+--light}
+        ${light:+--light} ${cases:+--cases "$cases"}
 fi
 
 # A fresh start, but for what `make mutants` has left here.
@@ -92,7 +95,7 @@ outcomes=$out/outcomes.tsv
 
 # run_plan PLAN-VARIABLES...: plans, runs, adds to the outcomes.
 run_plan() {
-    plan logs="$log" stage="$stage" "$@" >"$out/plan"
+    plan logs="$log" stage="$stage" chosen="$cases" "$@" >"$out/plan"
     build/tools/runner "$jobs" <"$out/plan" >"$out/last.tsv" || exit 1
     cat "$out/last.tsv" >>"$outcomes"
     cat "$out/plan" >>"$out/plans.tsv"

@@ -7,7 +7,7 @@
 #
 # A line of output is what grading/runner.c reads; its id is CASE:TOOL, with
 # ~K behind it for the K-th repetition (from `first` to `runs`). `wanted` has the cases to be planned
-# (all, when it is not given). `answers=1` plans nothing but prints, for each
+# (all, when it is not given), and so has `chosen`: a case must be in both. `answers=1` plans nothing but prints, for each
 # chosen case, its line of cases.tsv.
 
 BEGIN {
@@ -29,6 +29,11 @@ BEGIN {
             is_wanted[line] = 1
         close(wanted)
     }
+    if (chosen != "") {
+        while ((getline line < chosen) > 0)
+            is_chosen[line] = 1
+        close(chosen)
+    }
     if (runs == "")
         runs = 1
     if (first == "")
@@ -48,6 +53,8 @@ NF < 8 || $1 !~ /\// { next }
     if (only != "" && $1 != only)
         next
     if (wanted != "" && !($1 in is_wanted))
+        next
+    if (chosen != "" && !($1 in is_chosen))
         next
     if (answers) {
         print

@@ -294,9 +294,8 @@ static void say_when(struct explorer *x)
              last, lost);
 }
 
-/* A look that ends the process, or never ends, says on which disk. (The
- * sanitizers have a word of their own for it.) */
-__attribute__((unused)) static void look_died(int signal_number)
+/* A look that ends the process, or never ends, says on which disk. */
+static void look_died(int signal_number)
 {
     char tried[600];
 
@@ -309,20 +308,25 @@ __attribute__((unused)) static void look_died(int signal_number)
               strsignal(signal_number));
 }
 
+/* Sanitizers report such signals better themselves. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { SANITIZED = true };
+#else
+enum { SANITIZED = false };
+#endif
+
 static void watch(struct explorer *x)
 {
-#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
     static const int signals[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE,
                                    SIGVTALRM };
     struct itimerval limit = { .it_value.tv_sec = x ? 4 : 0 };
 
     looking = x;
+    if (SANITIZED)
+        return;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], x ? look_died : SIG_DFL);
     setitimer(ITIMER_VIRTUAL, &limit, NULL);
-#else
-    looking = x;
-#endif
 }
 
 static const struct crash_seen *look(struct explorer *x)

@@ -139,8 +139,9 @@ static void arrive(struct disk_inode *it, const struct event *sync)
         n++;
     }
     it->pendings -= n;
-    memmove(it->pending, it->pending + n,
-            (size_t)it->pendings * sizeof *it->pending);
+    if (it->pendings > 0)
+        memmove(it->pending, it->pending + n,
+                (size_t)it->pendings * sizeof *it->pending);
 }
 
 static void wait_for_sync(struct disk_inode *it, size_t event)

@@ -13,9 +13,9 @@ setup_file() {
     [ "$status" -ne 0 ]
     model=$H/build/grade/model.tsv
     [ "$(task_points "$model" | awk '$2 != 0')" = "" ]
-    for t in $(awk -F '\t' '$1 == "task" { print $2 }' "$H/grading/points.tsv"); do
+    while read -r t; do
         grep -qE "^ +$t .*not written" <<<"$output"
-    done
+    done < <(awk -F '\t' '$1 == "task" { print $2 }' "$H/grading/points.tsv")
     # Nothing crashed, nothing hung, nothing passed by chance.
     [ "$(awk -F '\t' '$2 != "exit"' "$H/build/grade/outcomes.tsv")" = "" ]
     [ "$(awk -F '\t' '$1 == "check" && $2 != "0" && $5 != "NOT-WRITTEN" &&

@@ -135,6 +135,19 @@ static bool forked(pid_t *pid)
     return *pid == 0;
 }
 
+/* The child has ended instead of serving: as it did, so do we (it has said
+ * what it is that failed, or is not written). */
+static void say_why(pid_t pid)
+{
+    int status = 0;
+
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+        _exit(WEXITSTATUS(status));
+    fail_case(__FILE__, __LINE__, "starting a server in a process of its own",
+              "it serves", "it ends, with status %#x", (unsigned)status);
+}
+
 void child_start(struct child *child, const char *dir, int port,
                  struct server_options options)
 {
@@ -155,10 +168,10 @@ void child_start(struct child *child, const char *dir, int port,
         _exit(server_run(rig.server) == 0 ? 0 : 1);
     }
     close(ends[1]);
-    expect_int("a server in a process of its own starts",
-               read(ends[0], &child->port, sizeof child->port),
-               sizeof child->port);
+    ssize_t n = read(ends[0], &child->port, sizeof child->port);
     close(ends[0]);
+    if (n != sizeof child->port)
+        say_why(child->pid);
 }
 
 /* The program that was built with this one: ../stage2/kvs-server, or, with

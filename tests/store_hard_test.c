@@ -653,6 +653,54 @@ static void leftovers(const struct run *run)
     place_leave(&p);
 }
 
+/* Flips a bit of the byte where this text stands in the file. */
+static void flip_at(const char *path, const char *text)
+{
+    static char bytes[1 << 16];
+    FILE *f = fopen(path, "r+e");
+
+    expect_true("the log's file", f != NULL);
+    size_t n = fread(bytes, 1, sizeof bytes, f);
+    char *found = memmem(bytes, n, text, strlen(text));
+    expect_true("a value in it", found != NULL);
+    fseek(f, found - bytes, SEEK_SET);
+    putc(*found ^ 1, f);
+    expect_int("fclose", fclose(f), 0);
+}
+
+/* A record that went bad under an open store, and nothing says that it was
+ * durable: no compaction may take it for the end of the log. */
+static void compact_finds_damage(const struct run *run)
+{
+    char path[200], key[32];
+    struct place p;
+
+    place_make(&p, defaults);
+    for (size_t i = 0; i < run->size; i++) {
+        key_of(key, i);
+        expect_int("store_set", put(p.store, key, i == 5 ? "good" : key), 0);
+    }
+    uint64_t generation = newest_log(p.dir);
+    path_in(path, p.dir, generation, "");
+    flip_at(path, "good");
+    for (int i = 0; i < 2; i++)
+        expect_int("I10: compacting over a damaged record",
+                   store_compact(p.store), -EBADMSG);
+    expect_int("the generation", newest_log(p.dir), generation);
+    for (size_t i = 0; i < run->size; i++) {
+        key_of(key, i);
+        if (i != 5)
+            expect_value("the old log still serves", p.store, key, key);
+    }
+    expect_int("store_set after it", put(p.store, "more", "more"), 0);
+    flip_at(path, "food");
+    expect_int("store_compact, mended", store_compact(p.store), 0);
+    expect_value("the record", p.store, "key5", "good");
+    expect_value("the last", p.store, "more", "more");
+    expect_int("keys", stats_of(p.store).keys, run->size + 1);
+    place_leave(&p);
+}
+
 /* Somebody cuts the file short under an open store. */
 static void cut_under_it(const struct run *run)
 {
@@ -695,5 +743,6 @@ const struct test_case store_hard_cases[] = {
     { "compact_beside_readers", compact_beside_readers, 50 },
     { "compact_beside_writers", compact_beside_writers, 300 },
     { "leftovers", leftovers, 1 },
+    { "compact_finds_damage", compact_finds_damage, 20 },
     { NULL, NULL, 0 },
 };
