@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,6 +39,59 @@ uint64_t crew_value(struct slice bytes, size_t large)
                   "a value that was set", "%zu bytes that begin with %s",
                   bytes.len, number);
     return value;
+}
+
+/* ---- noise -------------------------------------------------------------- */
+
+/* The program is linked so that these calls come by here. */
+int __real_pthread_mutex_unlock(pthread_mutex_t *);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *);
+int __real_pthread_rwlock_unlock(pthread_rwlock_t *);
+int __wrap_pthread_rwlock_unlock(pthread_rwlock_t *);
+int __real_sem_post(sem_t *);
+int __wrap_sem_post(sem_t *);
+
+static uint64_t noise;      /* set while there is one thread; 0: none */
+
+void crew_noise(uint64_t seed)
+{
+    noise = 2 * seed + 1;
+}
+
+static void make_noise(void)
+{
+    static _Thread_local uint64_t state;
+
+    if (noise == 0)
+        return;
+    if (state == 0)
+        state = noise * (uint64_t)(uintptr_t)&state;
+    if (next_random(&state) % 4 == 0)
+        sched_yield();
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    int err = __real_pthread_mutex_unlock(mutex);
+
+    make_noise();
+    return err;
+}
+
+int __wrap_pthread_rwlock_unlock(pthread_rwlock_t *lock)
+{
+    int err = __real_pthread_rwlock_unlock(lock);
+
+    make_noise();
+    return err;
+}
+
+int __wrap_sem_post(sem_t *sem)
+{
+    int err = __real_sem_post(sem);
+
+    make_noise();
+    return err;
 }
 
 /* ---- at work ------------------------------------------------------------ */

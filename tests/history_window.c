@@ -354,9 +354,14 @@ static int result(const struct finder *f, struct window *out)
     struct window w = { .of = f->n_all };
     int err = 0;
 
-    for (size_t i = 0; i < f->n && err == 0; i++)
+    for (size_t i = 0; i < f->n && err == 0; i++) {
+        struct operation op = f->all[i];
+
+        if (f->pick[i] == BLIND)
+            op.result = HISTORY_NO_ANSWER;  /* though it has a time */
         if (f->pick[i] != OUT)
-            err = operations_add(&w.ops, &f->all[i]);
+            err = operations_add(&w.ops, &op);
+    }
     if (err == 0)
         err = add_sources(f, &w.ops);
     if (err != 0) {
