@@ -85,7 +85,8 @@ static int do_set(struct client *client, char **words)
 
 static int print(struct slice text, const char *end)
 {
-    if (fwrite(text.ptr, 1, text.len, stdout) == text.len
+    if ((text.len == 0
+         || fwrite(text.ptr, 1, text.len, stdout) == text.len)
         && fputs(end, stdout) >= 0 && fflush(stdout) == 0)
         return 0;
     return failed(-errno);
