@@ -139,7 +139,8 @@ static int do_get(const char *dir, char **words)
         return err == -ENOENT ? not_found(0) : ended(err);
     err = store_get(store, slice_str(words[1]), &value);
     if (err == 0) {
-        fwrite(value.ptr, 1, value.len, stdout);    /* main looks at it */
+        if (value.len > 0)              /* main looks whether it worked */
+            fwrite(value.ptr, 1, value.len, stdout);
         putchar('\n');
     } else if (err == -ENOENT) {
         err = not_found(0);
