@@ -148,10 +148,11 @@ static void work(void *arg)
 /* ---- afterwards --------------------------------------------------------- */
 
 /* The file that standard output goes to, with another ending; or one below
- * build/. */
+ * build/. As seen from the current directory, if it is in there. */
 static void file_beside(char path[PATH_MAX], const char *ending)
 {
-    char log[PATH_MAX - 16];
+    char log[PATH_MAX - 16], here[PATH_MAX];
+    const char *name = log;
     ssize_t n = readlink("/proc/self/fd/1", log, sizeof log - 1);
 
     log[n > 0 ? n : 0] = '\0';
@@ -159,8 +160,11 @@ static void file_beside(char path[PATH_MAX], const char *ending)
     if (dot && strcmp(dot, ".log") == 0)
         *dot = '\0';
     else
-        snprintf(log, sizeof log, "build/history");
-    snprintf(path, PATH_MAX, "%s%s", log, ending);
+        name = "build/history";
+    size_t len = getcwd(here, sizeof here) ? strlen(here) : 0;
+    if (len > 0 && strncmp(name, here, len) == 0 && name[len] == '/')
+        name += len + 1;
+    snprintf(path, PATH_MAX, "%s%s", name, ending);
 }
 
 /* Writes it with fn; "nowhere" if it cannot be written. */
@@ -193,8 +197,8 @@ static void judge(const char *tried, struct history *h)
     save(h, history_write, whole, ".tsv");
     fail_case(__FILE__, __LINE__, tried,
               "some order of the operations explains each answer",
-              "none does, on key %" PRIu64 ": %zu operations show it, drawn "
-              "in %s (all: %s)", v.key, v.window, picture, whole);
+              "none does on key %" PRIu64 ": %zu operations show it; drawn: "
+              "%s; all: %s", v.key, v.window, picture, whole);
 }
 
 static bool all_done(struct worker *workers, unsigned n)
