@@ -91,6 +91,10 @@ check_failed() {
         /^got: / { g = $0; sub(/^got: +/, "", g) }
         END { if (t != "") print t ": " g }'
     check_lines
+    # What tests/history.h prints, if that is what failed.
+    awk '/^key [0-9]+: no order / { on = 1 } on { print }
+        /^\* cannot be placed/ { exit }' "$log" |
+        tr -cd '[:print:]\n' | cut -c1-100 | head -n 30
 }
 
 hung() {

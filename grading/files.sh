@@ -16,7 +16,7 @@ instructors() {
         -e '^grading/(mutants|handout|submission)\.sh$' \
         -e '^tests/(handout|mutants|grader|repo|bare)[a-z_]*\.(bats|sh)$' \
         -e '^\.(ci|git|github|devcontainer)' \
-        -e '^tests/(planted|cut)/' -e '^tests/cut\.bats$' -e '/starter/'
+        -e '^tests/(planted|cut)/' -e '^tests/(cut|history)\.bats$' -e '/starter/'
 }
 
 yours() {

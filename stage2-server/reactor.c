@@ -614,9 +614,10 @@ static void run_timers(struct reactor *r)
 }
 
 /* How long to sleep: until the caller's deadline, or the first of ours. */
-static int sleep_ms(const struct reactor *r, uint64_t deadline)
+static int sleep_ms(struct reactor *r, uint64_t deadline)
 {
-    if (!list_empty(&r->ready))
+    if (!list_empty(&r->ready)
+        || (r->last_reading && reactor_unfinished(r) == 0))
         return 0;
     if (!list_empty(&r->timed)) {
         const struct conn_private *first = of_link(r->timed.next, timed);

@@ -70,7 +70,8 @@ struct history_verdict {
  * The window is some of one key's operations: few, not to be explained on
  * their own, and chosen so that nothing left out could explain them (how is
  * told in history_window.c). One of them is marked: it has the first answer
- * with which no order is left. */
+ * with which no order is left. A remove without an answer there, "rm", has
+ * happened; what it answered does not matter. */
 int history_check(struct history *history, struct history_verdict *verdict,
                   FILE *to, uint64_t limit);
 

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,6 +39,59 @@ uint64_t crew_value(struct slice bytes, size_t large)
                   "a value that was set", "%zu bytes that begin with %s",
                   bytes.len, number);
     return value;
+}
+
+/* ---- noise -------------------------------------------------------------- */
+
+/* The program is linked so that these calls come by here. */
+int __real_pthread_mutex_unlock(pthread_mutex_t *);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *);
+int __real_pthread_rwlock_unlock(pthread_rwlock_t *);
+int __wrap_pthread_rwlock_unlock(pthread_rwlock_t *);
+int __real_sem_post(sem_t *);
+int __wrap_sem_post(sem_t *);
+
+static uint64_t noise;      /* set while there is one thread; 0: none */
+
+void crew_noise(uint64_t seed)
+{
+    noise = 2 * seed + 1;
+}
+
+static void make_noise(void)
+{
+    static _Thread_local uint64_t state;
+
+    if (noise == 0)
+        return;
+    if (state == 0)
+        state = noise * (uint64_t)(uintptr_t)&state;
+    if (next_random(&state) % 4 == 0)
+        sched_yield();
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    int err = __real_pthread_mutex_unlock(mutex);
+
+    make_noise();
+    return err;
+}
+
+int __wrap_pthread_rwlock_unlock(pthread_rwlock_t *lock)
+{
+    int err = __real_pthread_rwlock_unlock(lock);
+
+    make_noise();
+    return err;
+}
+
+int __wrap_sem_post(sem_t *sem)
+{
+    int err = __real_sem_post(sem);
+
+    make_noise();
+    return err;
 }
 
 /* ---- at work ------------------------------------------------------------ */
@@ -93,10 +148,11 @@ static void work(void *arg)
 /* ---- afterwards --------------------------------------------------------- */
 
 /* The file that standard output goes to, with another ending; or one below
- * build/. */
+ * build/. As seen from the current directory, if it is in there. */
 static void file_beside(char path[PATH_MAX], const char *ending)
 {
-    char log[PATH_MAX - 16];
+    char log[PATH_MAX - 16], here[PATH_MAX];
+    const char *name = log;
     ssize_t n = readlink("/proc/self/fd/1", log, sizeof log - 1);
 
     log[n > 0 ? n : 0] = '\0';
@@ -104,8 +160,11 @@ static void file_beside(char path[PATH_MAX], const char *ending)
     if (dot && strcmp(dot, ".log") == 0)
         *dot = '\0';
     else
-        snprintf(log, sizeof log, "build/history");
-    snprintf(path, PATH_MAX, "%s%s", log, ending);
+        name = "build/history";
+    size_t len = getcwd(here, sizeof here) ? strlen(here) : 0;
+    if (len > 0 && strncmp(name, here, len) == 0 && name[len] == '/')
+        name += len + 1;
+    snprintf(path, PATH_MAX, "%s%s", name, ending);
 }
 
 /* Writes it with fn; "nowhere" if it cannot be written. */
@@ -138,8 +197,8 @@ static void judge(const char *tried, struct history *h)
     save(h, history_write, whole, ".tsv");
     fail_case(__FILE__, __LINE__, tried,
               "some order of the operations explains each answer",
-              "none does, on key %" PRIu64 ": %zu operations show it, drawn "
-              "in %s (all: %s)", v.key, v.window, picture, whole);
+              "none does on key %" PRIu64 ": %zu operations show it; drawn: "
+              "%s; all: %s", v.key, v.window, picture, whole);
 }
 
 static bool all_done(struct worker *workers, unsigned n)

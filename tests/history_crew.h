@@ -42,6 +42,12 @@ struct crew {
     uint64_t seed;
 };
 
+/* From now on who gives a lock back may lose the processor at that moment, by
+ * chance: that is where what a lock should have held together comes apart,
+ * and without help it seldom happens. For the case's whole process, so call
+ * it first, before there are threads. */
+void crew_noise(uint64_t seed);
+
 /* The bytes that stand for a value: borrowed, good until the thread's next
  * call. */
 enum { CREW_VALUE_MAX = 8192 };

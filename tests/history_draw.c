@@ -11,10 +11,7 @@
 
 #include "tests/history_parts.h"
 
-enum {
-    DRAW_MAX = 200,         /* bars; if nothing has failed: */
-    DRAW_SOME = 24
-};
+enum { DRAW_MAX = 200, DRAW_SOME = 24 };    /* bars; if nothing has failed */
 
 /* In units of the picture; text is 13 of them high, 8 a letter. */
 enum {
@@ -30,13 +27,17 @@ struct bar {
     size_t row, from, to;       /* moments; `to` is n_moments for NEVER */
 };
 
+struct row {
+    unsigned client;            /* whose it is */
+    size_t busy;                /* until which moment */
+    unsigned y;                 /* its bottom, from the panel's top */
+    double free;                /* where the next label has room */
+};
+
 struct picture {
     const struct view *view;
     struct bar *bars;           /* one an operation */
-    unsigned *row_client;       /* whose row it is */
-    size_t *row_busy;           /* until which moment */
-    unsigned *row_y;            /* from the panel's top */
-    double *row_free;           /* where the next label has room */
+    struct row *rows;
     size_t n_rows;
     unsigned panel_height;
     double *x;                  /* of each moment, */
@@ -74,11 +75,11 @@ static size_t row_for(struct picture *p, unsigned client, size_t from)
 {
     size_t row = 0;
 
-    while (row < p->n_rows && (p->row_client[row] != client ||
-                               p->row_busy[row] > from))
+    while (row < p->n_rows && (p->rows[row].client != client ||
+                               p->rows[row].busy > from))
         row++;
     if (row == p->n_rows) {
-        p->row_client[row] = client;
+        p->rows[row].client = client;
         p->n_rows++;
     }
     return row;
@@ -94,7 +95,7 @@ static void place_rows(struct picture *p)
         b->from = view_moment(v, v->ops[i].called);
         b->to = view_moment(v, v->ops[i].answered);
         b->row = row_for(p, v->ops[i].client, b->from);
-        p->row_busy[b->row] = b->to;
+        p->rows[b->row].busy = b->to;
     }
 }
 
@@ -108,13 +109,13 @@ static void stack_rows(struct picture *p)
         size_t next = p->n_rows;
 
         for (size_t r = 0; r < p->n_rows; r++)
-            if (p->row_y[r] == 0 &&
-                (next == p->n_rows || p->row_client[r] < p->row_client[next]))
+            if (p->rows[r].y == 0 &&
+                (next == p->n_rows || p->rows[r].client < p->rows[next].client))
                 next = r;
         y += ROW;       /* y is a row's bottom, so never 0 */
         if (v->marked < v->n && p->bars[v->marked].row == next)
             y += MARK;
-        p->row_y[next] = y;
+        p->rows[next].y = y;
     }
     p->panel_height = y + PANEL;
 }
@@ -124,12 +125,12 @@ static double new_panel(struct picture *p, size_t m)
 {
     p->n_panels++;
     for (size_t r = 0; r < p->n_rows; r++)
-        p->row_free[r] = LEFT;
+        p->rows[r].free = LEFT;
     for (size_t i = 0; i < p->view->n; i++) {
         const struct bar *b = &p->bars[i];
 
         if (b->from < m && b->to >= m && b->to < p->view->n_moments)
-            p->row_free[b->row] = LEFT + label_width(p, i, true) + LETTER;
+            p->rows[b->row].free = LEFT + label_width(p, i, true) + LETTER;
     }
     return m == 0 ? LEFT : LEFT + STEP;
 }
@@ -141,8 +142,8 @@ static double room_for(const struct picture *p, size_t m, double x,
 {
     *end = 0;
     for (size_t i = 0; i < p->view->n; i++)
-        if (p->bars[i].from == m && p->row_free[p->bars[i].row] > x)
-            x = p->row_free[p->bars[i].row];
+        if (p->bars[i].from == m && p->rows[p->bars[i].row].free > x)
+            x = p->rows[p->bars[i].row].free;
     for (size_t i = 0; i < p->view->n; i++)
         if (p->bars[i].from == m && x + label_width(p, i, false) > *end)
             *end = x + label_width(p, i, false);
@@ -183,7 +184,7 @@ static void place_moments(struct picture *p)
         p->panel[m] = p->n_panels - 1;
         for (size_t i = 0; i < p->view->n; i++)
             if (p->bars[i].from == m)
-                p->row_free[p->bars[i].row] =
+                p->rows[p->bars[i].row].free =
                     p->x[m] + label_width(p, i, false) + LETTER;
         x = p->x[m] + STEP;
     }
@@ -207,7 +208,7 @@ static void draw_part(const struct picture *p, size_t i, size_t panel,
     const struct operation *op = &p->view->ops[i];
     bool never = op->answered == NEVER, again = p->panel[b->from] < panel;
     double left = again ? LEFT - 4 : p->x[b->from], right = RIGHT;
-    unsigned y = panel_top(p, panel) + p->row_y[b->row] - 6 - BAR;
+    unsigned y = panel_top(p, panel) + p->rows[b->row].y - 6 - BAR;
     char label[2 * LABEL_MAX], *arrow;
 
     if (!never && p->panel[b->to] == panel)
@@ -252,8 +253,8 @@ static void draw_bar(const struct picture *p, size_t i, FILE *to)
 static bool begins_lane(const struct picture *p, size_t row)
 {
     for (size_t r = 0; r < p->n_rows; r++)
-        if (p->row_client[r] == p->row_client[row] &&
-            p->row_y[r] < p->row_y[row])
+        if (p->rows[r].client == p->rows[row].client &&
+            p->rows[r].y < p->rows[row].y)
             return false;
     return true;
 }
@@ -263,7 +264,7 @@ static void draw_lanes(const struct picture *p, unsigned top, FILE *to)
     unsigned bottom = p->panel_height - PANEL;
 
     for (size_t r = 0; r < p->n_rows; r++) {
-        unsigned y = p->row_y[r] - ROW;
+        unsigned y = p->rows[r].y - ROW;
 
         if (p->view->marked < p->view->n && p->bars[p->view->marked].row == r)
             y -= MARK;
@@ -271,7 +272,7 @@ static void draw_lanes(const struct picture *p, unsigned top, FILE *to)
             fprintf(to, "<path d=\"M0 %uh%u\" stroke=\"#999\"/>\n"
                     "<text x=\"2\" y=\"%u\" font-size=\"12\">client %u"
                     "</text>\n", top + y, WIDTH, top + y + 18,
-                    p->row_client[r]);
+                    p->rows[r].client);
     }
     fprintf(to, "<path d=\"M0 %uh%u\" stroke=\"#999\"/>\n", top + bottom,
             WIDTH);
@@ -368,16 +369,11 @@ static int draw_view(const struct view *v, bool keys, const char *title,
     size_t n = v->n + 1, moments = v->n_moments + 1;
     struct picture p = { .view = v, .keys = keys };
     int err = -ENOMEM;
-
     p.bars = calloc(n, sizeof *p.bars);
-    p.row_client = calloc(n, sizeof *p.row_client);
-    p.row_busy = calloc(n, sizeof *p.row_busy);
-    p.row_y = calloc(n, sizeof *p.row_y);
-    p.row_free = calloc(n, sizeof *p.row_free);
+    p.rows = calloc(n, sizeof *p.rows);
     p.x = calloc(moments, sizeof *p.x);
     p.panel = calloc(moments, sizeof *p.panel);
-    if (p.bars && p.row_client && p.row_busy && p.row_y && p.row_free &&
-        p.x && p.panel) {
+    if (p.bars && p.rows && p.x && p.panel) {
         place_rows(&p);
         stack_rows(&p);
         place_moments(&p);
@@ -385,10 +381,7 @@ static int draw_view(const struct view *v, bool keys, const char *title,
         err = fflush(to) == 0 && !ferror(to) ? 0 : -EIO;
     }
     free(p.bars);
-    free(p.row_client);
-    free(p.row_busy);
-    free(p.row_y);
-    free(p.row_free);
+    free(p.rows);
     free(p.x);
     free(p.panel);
     return err;

@@ -114,7 +114,8 @@ int search_order(const struct operation *ops, size_t n, uint64_t *steps,
 int window_find(struct window *out, const struct operation *ops, size_t n,
                 uint64_t steps);
 
-/* "get -> 12", "set 17", "rm -> absent" */
+/* "get -> 12", "set 17", "rm -> absent", "get -> ?" without an answer; and
+ * "rm" alone where the answer does not matter. */
 enum { LABEL_MAX = 48 };
 const char *operation_label(const struct operation *op, char text[LABEL_MAX]);
 

@@ -21,7 +21,8 @@ const char *operation_label(const struct operation *op, char text[LABEL_MAX])
     if (op->op == HISTORY_SET)
         snprintf(text, LABEL_MAX, "%s %" PRIu64, word, op->value);
     else if (op->result == HISTORY_NO_ANSWER)
-        snprintf(text, LABEL_MAX, "%s -> ?", word);
+        snprintf(text, LABEL_MAX, "%s%s", word,
+                 op->answered == NEVER ? " -> ?" : "");
     else if (op->result == HISTORY_ABSENT)
         snprintf(text, LABEL_MAX, "%s -> absent", word);
     else if (op->op == HISTORY_GET)

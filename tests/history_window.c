@@ -354,9 +354,14 @@ static int result(const struct finder *f, struct window *out)
     struct window w = { .of = f->n_all };
     int err = 0;
 
-    for (size_t i = 0; i < f->n && err == 0; i++)
+    for (size_t i = 0; i < f->n && err == 0; i++) {
+        struct operation op = f->all[i];
+
+        if (f->pick[i] == BLIND)
+            op.result = HISTORY_NO_ANSWER;  /* though it has a time */
         if (f->pick[i] != OUT)
-            err = operations_add(&w.ops, &f->all[i]);
+            err = operations_add(&w.ops, &op);
+    }
     if (err == 0)
         err = add_sources(f, &w.ops);
     if (err != 0) {
@@ -368,9 +373,10 @@ static int result(const struct finder *f, struct window *out)
 }
 
 /* The operation of the window whose answer leaves no order. */
-static void mark(struct finder *f, struct window *w)
+static size_t culprit(struct finder *f, const struct window *w)
 {
     struct move m;
+    size_t found = 0;
 
     f->all = w->ops.at;
     f->n_all = w->ops.n;
@@ -378,7 +384,35 @@ static void mark(struct finder *f, struct window *w)
     for (size_t i = 0; i < w->ops.n; i++)
         if (w->ops.at[i].answered == f->until &&
             operation_move(&w->ops.at[i], &m) && m.test != ANY)
-            w->marked = i;
+            found = i;
+    return found;
+}
+
+static void set_results(struct window *w, const bool *which,
+                        enum history_result result)
+{
+    for (size_t i = 0; i < w->ops.n; i++)
+        if (which[i])
+            w->ops.at[i].result = result;
+}
+
+/* Marks the culprit. Answers that do not matter are shown all the same,
+ * unless one of them would then seem to be the culprit. */
+static int mark(struct finder *f, struct window *w)
+{
+    bool *blind = calloc(w->ops.n, sizeof *blind);
+
+    if (!blind)
+        return -ENOMEM;
+    for (size_t i = 0; i < w->ops.n; i++)
+        blind[i] = w->ops.at[i].result == HISTORY_NO_ANSWER &&
+                   w->ops.at[i].answered != NEVER;
+    w->marked = culprit(f, w);
+    set_results(w, blind, HISTORY_OK);
+    if (culprit(f, w) != w->marked)
+        set_results(w, blind, HISTORY_NO_ANSWER);
+    free(blind);
+    return 0;
 }
 
 int window_find(struct window *out, const struct operation *ops, size_t n,
@@ -402,7 +436,7 @@ int window_find(struct window *out, const struct operation *ops, size_t n,
         err = f.no_memory ? -ENOMEM : result(&f, out);
         if (err == 0) {
             f.steps += steps;   /* a search of its own, and a small one */
-            mark(&f, out);
+            err = mark(&f, out);
         }
     }
     free(f.ops);

@@ -335,6 +335,23 @@ static void one_write(const struct run *run)
     leave_log(&l);
 }
 
+/* No record may ever be on the disk without the header before it. */
+static void header_first(const struct run *run)
+{
+    static const struct crash_fault syncs = { .calls = CRASH_SYNC };
+    struct logged l;
+
+    (void)run;
+    crash_count();
+    crash_fault(&syncs);
+    make_log(&l);
+    expect_true("making a log syncs its header", crash_fault_seen() >= 1);
+    crash_stop();
+    expect_int("log_append", append(&l, 1), 0);
+    expect_all(&l);
+    leave_log(&l);
+}
+
 /* Calls that do part of their work, or none of it, for a while. */
 static void interrupted(const struct run *run)
 {
@@ -722,6 +739,28 @@ static void clean_close(const struct run *run)
     leave_log(&l);
 }
 
+/* What a killed process has appended can be read, and is not on the disk for
+ * that: whoever replays it and goes on relies on it, so it is synced. */
+static void killed_then_synced(const struct run *run)
+{
+    static const struct crash_fault syncs = { .calls = CRASH_SYNC };
+    struct logged l;
+
+    (void)run;
+    make_log(&l);
+    expect_int("log_append", append(&l, 2), 0);
+    log_close(l.log);
+    crash_count();
+    crash_fault(&syncs);
+    replay(&l, LOG_WRITE, l.count);
+    expect_int("log_sync", log_sync(l.log), 0);
+    expect_true("what nobody has synced is synced, by the replay or the first "
+                "sync behind it", crash_fault_seen() >= 1);
+    crash_stop();
+    expect_all(&l);
+    leave_log(&l);
+}
+
 /* How many whole records are before this offset. */
 static unsigned whole_before(const struct logged *l, uint64_t offset)
 {
@@ -1084,6 +1123,7 @@ static const struct test_case cases[] = {
     { "layout", layout, 20 },
     { "open_checks", open_checks, 1 },
     { "read_checks", read_checks, 1 },
+    { "header_first", header_first, 1 },
     { "one_write", one_write, 50 },
     { "interrupted", interrupted, 20 },
     { "no_room", no_room, 16 },
@@ -1095,6 +1135,7 @@ static const struct test_case cases[] = {
     { "beside_readers", beside_readers, 100 },
     { "replay_all", replay_all, 50 },
     { "replay_removes", replay_removes, 1 },
+    { "killed_then_synced", killed_then_synced, 1 },
     { "clean_close", clean_close, 1 },
     { "cut_anywhere", cut_anywhere, 1 },
     { "flip_durable", flip_durable, 1 },

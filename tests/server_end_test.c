@@ -641,7 +641,7 @@ static void program_second_signal(const struct run *run)
 }
 
 const struct test_case server_end_cases[] = {
-    { "killed_writers", killed_writers, 10 },
+    { "killed_writers", killed_writers, 50 },
     { "restart_at_once", restart_at_once, 5 },
     { "stop_under_load", stop_under_load, 50 },
     { "stop_answers", stop_answers, 200 },

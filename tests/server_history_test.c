@@ -59,6 +59,7 @@ static void history(const struct run *run, const char *tried,
     };
     struct rig rig;
 
+    crew_noise(run->seed);
     rig_start(&rig, options);
     struct crew crew = {
         .begin = connect_one, .end = disconnect, .fn = request, .arg = &rig,

@@ -82,6 +82,7 @@ static void history(const struct run *run, const char *tried,
     static const struct store_options defaults;
     struct place p;
 
+    crew_noise(run->seed);
     place_make(&p, defaults);
     struct crew crew = {
         .fn = call, .arg = p.store, .clients = CREW, .keys = KEYS,
