@@ -49,6 +49,11 @@ wrong_includes() {
     [[ $output == *"shared naive serial"* ]]
 }
 
+@test "make alone builds everything" {
+    run make -C "$TOP" -pnq
+    [[ $output == *".DEFAULT_GOAL := all"* ]]
+}
+
 @test "every variant builds without a warning" {
     copy_tree "$BATS_TEST_TMPDIR/t"
     cd "$BATS_TEST_TMPDIR/t"
