@@ -15,6 +15,9 @@ static const char *own_words(int err)
     case -EPROTO:    return "bad frame";
     case -EMSGSIZE:  return "too big";
     case -ENOSYS:    return "not written yet";
+    case -EBUSY:     return "in use elsewhere";
+    case -EMEDIUMTYPE: return "made by another engine";
+    case -ENOTSUP:   return "not supported: its format is newer";
     default:         return NULL;
     }
 }

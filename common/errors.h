@@ -9,7 +9,9 @@
  *   -ENOENT     not found            -EBADMSG   corrupt
  *   -EAGAIN     full                 -EPROTO    bad frame
  *   -ECANCELED  stopping             -EMSGSIZE  too big
- *   -ENOSYS     not written yet
+ *   -ENOSYS     not written yet      -EBUSY     in use elsewhere
+ *   -EMEDIUMTYPE  made by another engine
+ *   -ENOTSUP      not supported: its format is newer
  *
  * Every other number has the C library's.
  *
