@@ -58,7 +58,9 @@ struct conn {
     bool closing;           /* the owner: close once `out` is sent */
     bool ended;             /* the peer has sent its last */
     bool broken;            /* the socket has failed: nothing can be sent */
-    void *user;             /* the server's; NULL at first */
+    void *user;             /* the server's; NULL at first. Nobody tells when
+                               the connection ends: what it points to is
+                               the server's to free before giving it back */
     struct conn_private *private;       /* the reactor's */
 };
 

@@ -17,7 +17,10 @@
  *      bytes on) runs on the pool, never in the reactor's thread; the rest
  *      may run where it is, and on the pool when there is much of it;
  *   6. stopping: nobody new; what was received whole is answered; then the
- *      store is synced and server_run returns, within drain_ms in all.
+ *      store is synced and server_run returns, within drain_ms in all, or
+ *      when the last job has ended, if that is later;
+ *   7. a change is done once: a request that is given to somebody else half
+ *      done goes on behind what was done.
  *
  * Errors:  0 or a negative errno
  * Threads: server_run by one; server_stop by any, also in a signal handler;
@@ -47,8 +50,9 @@ struct server_options {
 /* Listens; serves nobody yet. *out is owned: server_destroy.  (2.10) */
 int server_create(struct server **out, const struct server_options *options);
 
-/* Serves until server_stop. 0 when everything was answered and synced;
- * -ETIMEDOUT when drain_ms did not suffice; the store's error.
+/* Serves until server_stop. 0 when everything was answered and synced; else
+ * the store's error from syncing; else -ETIMEDOUT, when drain_ms did not
+ * suffice.
  * (2.10; on the pool: 2.11; stopping: 2.12) */
 int server_run(struct server *server);
 

@@ -118,6 +118,8 @@ bool rig_serves(void *arg)
     ok = peer_try_send(&peer, ping.ptr, ping.len)
          && peer_try_take(&peer, &reply) && reply.status == PROTO_OK
          && reply.id == 7;
+    peer_half_close(&peer);     /* until the server has closed its side */
+    ok = ok && recv(peer.fd, &reply, 1, 0) == 0;
     peer_close(&peer);
     buf_release(&ping);
     return ok;
