@@ -61,10 +61,10 @@ measure() {
             maw = median(aw, n); mbw = median(bw, n)
             cpu = mbc / mac; wall = mbw / maw
             noisy = (bc[n] - bc[1]) / mbc > 2
-            printf "%.2f\t%s\tCPU %.0f ns a job (%.0f to %.0f), %s %.0f " \
-                "(%.0f to %.0f): %.1fx; wall clock %.1fx", \
-                (cpu > wall ? cpu : wall), (noisy ? "NOISY" : ""), mac, ac[1], \
-                ac[n], baseline, mbc, bc[1], bc[n], cpu, wall
+            printf "%.2f\t%s\t%.1fx by CPU, %.1fx by the clock; CPU ns each: " \
+                "%.0f (%.0f-%.0f), %s %.0f (%.0f-%.0f)", \
+                (cpu > wall ? cpu : wall), (noisy ? "NOISY" : ""), cpu, wall, \
+                mac, ac[1], ac[n], baseline, mbc, bc[1], bc[n]
         }' "$out/speed.a" "$out/speed.b"
 }
 
