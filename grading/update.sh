@@ -29,9 +29,12 @@ done <"$new/grading/given.sha256"
 while read -r f; do
     [ -e "$f" ] || [ ! -e "$new/$f" ] || take "$f" starter
 done <"$new/grading/yours.txt"
+# A file, not a pipe: grep -q ends at the first match, and what writes to it
+# then fails.
+{ sed 's/^[0-9a-f]*  //' "$new/grading/given.sha256"
+    cat "$new/grading/yours.txt"; } >"$new/grading/all.txt"
 while read -r _ f; do
-    sed 's/^[0-9a-f]*  //' "$new/grading/given.sha256" |
-        cat - "$new/grading/yours.txt" | grep -qxF "$f" || [ ! -e "$f" ] ||
+    grep -qxF -- "$f" "$new/grading/all.txt" || [ ! -e "$f" ] ||
         { rm -f -- "$f" && printf '%-9s %s\n' removed "$f"; changed=$((changed + 1)); }
 done <grading/given.sha256
 cmp -s "$new/README.md" README.md || take README.md updated
