@@ -46,7 +46,7 @@ HT_RET ht_insert(char *key, char *val);
 
 /* HT_FOUND: *val is a copy of the value, in memory of the calling thread's
  * own, good until that thread has called ht_lookup 16 more times (or has
- * ended); nobody frees it. */
+ * ended); nobody frees it. HT_NOTFOUND also when there is no memory for it. */
 HT_RET ht_lookup(char *key, char **val);
 
 /* HT_DELETE_FAILED if the key is not there. */

@@ -88,7 +88,9 @@ struct log_damage {
  * when all is well. A file that was cut within its header counts as torn, too,
  * and so does one of no more than a header's length that is all zeros: making
  * it was interrupted. log_open answers 0 then, and replaying with LOG_WRITE
- * writes the header anew.  (2.6)
+ * writes the header anew. Who was killed there may have left a header that is
+ * whole and yet not on the disk: without a record behind it that says more,
+ * not even the header is durable.  (2.6)
  *
  * What a killed process has left may be in the kernel only: unless the file
  * says itself that all of it is durable, a replay with LOG_WRITE syncs it (and

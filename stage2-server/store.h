@@ -70,7 +70,8 @@ struct store_options {
 struct store_stats {
     uint64_t keys;
     uint64_t live_bytes;    /* of records that count */
-    uint64_t dead_bytes;    /* of records that a compaction would drop */
+    uint64_t dead_bytes;    /* of records that a compaction would drop:
+                               overwritten, removed, tombstones; not marks */
     uint64_t disk_bytes;    /* of all files */
     uint64_t index_bytes;   /* memory */
     uint64_t segments;

@@ -83,8 +83,9 @@ enum table_decision { TABLE_KEEP, TABLE_REPLACE, TABLE_DELETE };
 
 /* Sees the key's present value, or NULL if there is none, and decides:
  * leave everything as it is; replace (or insert) with what it has put into
- * *value, which need only live until table_update returns; delete. `present`
- * is borrowed during the call. It must not call the table. */
+ * *value, which need only live until table_update returns, and may lie in
+ * *present; delete. `present` is borrowed during the call. It must not call
+ * the table. */
 typedef enum table_decision table_update_fn(void *arg,
                                             const struct slice *present,
                                             struct slice *value);

@@ -412,6 +412,8 @@ static void size_settles(const struct run *run)
     bool settled = false;
 
     place_make(&p, options);
+    expect_int("store_compact of nothing", store_compact(p.store), 0);
+    uint64_t before = stats_of(p.store).compactions;
     for (; n < run->size && !settled; n++) {
         snprintf(text, sizeof text, "%zu", n);
         for (size_t i = 0; i < ROUND_KEYS; i++) {
@@ -424,7 +426,8 @@ static void size_settles(const struct run *run)
     }
     expect_true("the directory stops growing", settled);
     struct store_stats stats = stats_of(p.store);
-    expect_true("a compaction really ran", stats.compactions > 0);
+    expect_true("a compaction really ran, by itself",
+                stats.compactions > before);
     if ((double)bytes_in(p.dir) > 1.3 * (double)stats.live_bytes +
         2.0 * (double)options.segment_size)
         fail_case(__FILE__, __LINE__, "bytes in the directory, settled",
@@ -448,6 +451,7 @@ static void churn(const struct run *run)
     size_t most = 0;
 
     place_make(&p, options);
+    expect_int("store_compact of nothing", store_compact(p.store), 0);
     for (size_t i = 0; i < run->size; i++) {
         key_of(key, i);
         expect_int("store_set", put(p.store, key, "some value"), 0);

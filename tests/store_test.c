@@ -363,6 +363,8 @@ static void counts(const struct run *run)
     expect_int("keys, after reopening", stats_of(p.store).keys, 1);
     expect_int("live bytes, after reopening", stats_of(p.store).live_bytes,
                one);
+    expect_int("dead bytes, after reopening (marks are none)",
+               stats_of(p.store).dead_bytes, 2 * one + record_size(1, 0));
     expect_int("the sequence number, after reopening",
                stats_of(p.store).sequence, 4);
     expect_true("bytes on the disk", stats_of(p.store).disk_bytes >= 4 * one);
