@@ -210,7 +210,9 @@ SAME(int, posix_fallocate64, posix_fallocate, (int, off_t, off_t))
  * time to write. (Alone, we would only wait for other processes.) */
 static void let_others_write(void)
 {
-    for (int i = 0; i < 3 && !__libc_single_threaded; i++)
+    if (crash_mode != CRASH_RECORD || __libc_single_threaded)
+        return;
+    for (int i = 0; i < 3; i++)
         sched_yield();
 }
 
