@@ -10,11 +10,7 @@
 
 #include <errno.h>
 
-static uint32_t get32(const unsigned char *from)
-{
-    return (uint32_t)from[0] | (uint32_t)from[1] << 8
-           | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
-}
+#include "common/little.h"
 
 static bool has_key(unsigned op)
 {
@@ -49,7 +45,7 @@ static int check_length(unsigned op, size_t len)
 static int parse_key(struct slice body, struct proto_request *out)
 {
     const unsigned char *at = body.ptr;
-    size_t key = get32(at), left = body.len - 4;
+    size_t key = little_get32(at), left = body.len - 4;
 
     if (key == 0 || key > left || (out->op != PROTO_SET && key != left))
         return -EPROTO;
@@ -61,9 +57,9 @@ static int parse_key(struct slice body, struct proto_request *out)
 /* How long the item at the start of `left` bytes is; 0: it is none. */
 static size_t item_length(const unsigned char *at, size_t left)
 {
-    if (left < 12 || get32(at) != at[0] || !has_key(at[0]))
+    if (left < 12 || little_get32(at) != at[0] || !has_key(at[0]))
         return 0;
-    size_t key = get32(at + 4), value = get32(at + 8);
+    size_t key = little_get32(at + 4), value = little_get32(at + 8);
     left -= 12;
     if (key == 0 || key > left || value > left - key
         || (value > 0 && at[0] != PROTO_SET))
@@ -75,7 +71,7 @@ static int parse_batch(struct slice body, struct proto_request *out)
 {
     const unsigned char *at = body.ptr;
     size_t left = body.len - 4;
-    uint32_t count = get32(at);
+    uint32_t count = little_get32(at);
 
     if (count > PROTO_BATCH_MAX)
         return -EPROTO;
@@ -101,12 +97,12 @@ ssize_t proto_decode(struct slice bytes, struct proto_request *out)
     if (bytes.len > 2)
         out->op = at[2];
     if (bytes.len >= PROTO_HEADER)
-        out->id = get32(at + 8) | (uint64_t)get32(at + 12) << 32;
+        out->id = little_get64(at + 8);
     if (!may_begin(at, bytes.len))
         return -EPROTO;
     if (bytes.len < PROTO_HEADER)
         return 0;
-    size_t len = get32(at + 4);
+    size_t len = little_get32(at + 4);
     err = check_length(out->op, len);
     if (err)
         return err;

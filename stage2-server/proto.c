@@ -4,28 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/little.h"
+
 enum { LENGTH_AT = 4, STATUS_AT = 3, ID_AT = 8 };
 enum { ITEM = 12, REPLY_ITEM = 8 };     /* what stands before an item's bytes */
-
-static void put32(unsigned char *to, uint32_t n)
-{
-    for (int i = 0; i < 4; i++)
-        to[i] = (unsigned char)(n >> 8 * i);
-}
-
-static uint32_t get32(const unsigned char *from)
-{
-    uint32_t n = 0;
-
-    for (int i = 0; i < 4; i++)
-        n |= (uint32_t)from[i] << 8 * i;
-    return n;
-}
-
-static uint64_t get64(const unsigned char *from)
-{
-    return get32(from) | (uint64_t)get32(from + 4) << 32;
-}
 
 /* ---- making frames ------------------------------------------------------ */
 
@@ -42,9 +24,9 @@ static int begin_frame(struct buf *to, unsigned op, unsigned status,
     at[1] = PROTO_VERSION;
     at[2] = (unsigned char)op;
     at[STATUS_AT] = (unsigned char)status;
-    put32(at + LENGTH_AT, 0);
-    put32(at + ID_AT, (uint32_t)id);
-    put32(at + ID_AT + 4, (uint32_t)(id >> 32));
+    little_put32(at + LENGTH_AT, 0);
+    little_put32(at + ID_AT, (uint32_t)id);
+    little_put32(at + ID_AT + 4, (uint32_t)(id >> 32));
     to->len += PROTO_HEADER;
     return 0;
 }
@@ -59,13 +41,13 @@ static void add(struct buf *to, const void *from, size_t len)
 
 static void add32(struct buf *to, uint32_t n)
 {
-    put32(to->ptr + to->len, n);
+    little_put32(to->ptr + to->len, n);
     to->len += 4;
 }
 
 static void set_length(struct buf *frame, size_t start)
 {
-    put32(frame->ptr + start + LENGTH_AT,
+    little_put32(frame->ptr + start + LENGTH_AT,
           (uint32_t)(frame->len - start - PROTO_HEADER));
 }
 
@@ -128,7 +110,7 @@ int proto_add_item(struct buf *to, enum proto_op op, struct slice key,
 
 void proto_end_batch(struct buf *to, size_t start, uint32_t count)
 {
-    put32(to->ptr + start + PROTO_HEADER, count);
+    little_put32(to->ptr + start + PROTO_HEADER, count);
     set_length(to, start);
 }
 
@@ -190,7 +172,7 @@ bool proto_next(struct slice *items, struct proto_request *out)
 
     if (items->len < ITEM)
         return false;
-    size_t key = get32(at + 4), value = get32(at + 8);
+    size_t key = little_get32(at + 4), value = little_get32(at + 8);
     *out = (struct proto_request){ .op = at[0] };
     out->key = slice_of(at + ITEM, key);
     out->value = slice_of(at + ITEM + key, value);
@@ -212,9 +194,9 @@ static bool items_are_right(struct slice items, uint32_t count)
 
     for (; count > 0; count--) {
         if (left < REPLY_ITEM || at[0] > PROTO_STOPPING
-            || get32(at) != at[0] || get32(at + 4) > left - REPLY_ITEM)
+            || little_get32(at) != at[0] || little_get32(at + 4) > left - REPLY_ITEM)
             return false;
-        size_t len = REPLY_ITEM + get32(at + 4);
+        size_t len = REPLY_ITEM + little_get32(at + 4);
         left -= len;
         at += len;
     }
@@ -234,9 +216,9 @@ static bool body_is_right(struct slice body, struct proto_reply *out)
     }
     if (out->op != PROTO_BATCH)
         return body.len == 0;
-    if (body.len < 4 || get32(at) > PROTO_BATCH_MAX)
+    if (body.len < 4 || little_get32(at) > PROTO_BATCH_MAX)
         return false;
-    out->batch_count = get32(at);
+    out->batch_count = little_get32(at);
     out->value = slice_of(at + 4, body.len - 4);
     return items_are_right(out->value, out->batch_count);
 }
@@ -250,7 +232,7 @@ ssize_t proto_decode_reply(struct slice bytes, struct proto_reply *out)
         return -EPROTO;
     if (bytes.len < PROTO_HEADER)
         return 0;
-    size_t len = get32(at + LENGTH_AT);
+    size_t len = little_get32(at + LENGTH_AT);
     if (at[1] != PROTO_VERSION || at[STATUS_AT] > PROTO_STOPPING
         || (!is_op(at[2]) && at[STATUS_AT] == PROTO_OK))
         return -EPROTO;
@@ -260,7 +242,7 @@ ssize_t proto_decode_reply(struct slice bytes, struct proto_reply *out)
         return 0;
     reply.op = at[2];
     reply.status = at[STATUS_AT];
-    reply.id = get64(at + ID_AT);
+    reply.id = little_get64(at + ID_AT);
     if (!body_is_right(slice_of(at + PROTO_HEADER, len), &reply))
         return -EPROTO;
     *out = reply;
@@ -274,7 +256,7 @@ bool proto_next_reply(struct slice *items, enum proto_status *status,
 
     if (items->len < REPLY_ITEM)
         return false;
-    size_t len = get32(at + 4);
+    size_t len = little_get32(at + 4);
     *status = at[0];
     *value = slice_of(at + REPLY_ITEM, len);
     *items = slice_of(at + REPLY_ITEM + len, items->len - REPLY_ITEM - len);

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "common/file.h"
+#include "common/little.h"
 
 enum {
     WINDOW = 1024 * 1024,       /* a scan reads so much at a time */
@@ -16,30 +17,7 @@ enum {
 
 static const char magic[8] = { 'K', 'V', 'S', 'L', 'O', 'G', '\r', '\n' };
 
-/* ---- Numbers, checksums ---------------------------------------------------- */
-
-static void put32(unsigned char *to, uint32_t n)
-{
-    for (int i = 0; i < 4; i++)
-        to[i] = (unsigned char)(n >> (8 * i));
-}
-
-static void put64(unsigned char *to, uint64_t n)
-{
-    put32(to, (uint32_t)n);
-    put32(to + 4, (uint32_t)(n >> 32));
-}
-
-static uint32_t get32(const unsigned char *from)
-{
-    return (uint32_t)from[0] | (uint32_t)from[1] << 8 |
-           (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
-}
-
-static uint64_t get64(const unsigned char *from)
-{
-    return get32(from) | (uint64_t)get32(from + 4) << 32;
-}
+/* ---- Checksums ---------------------------------------------------- */
 
 static uint32_t checksum(const void *bytes, size_t len, uint64_t salt)
 {
@@ -51,21 +29,21 @@ static uint32_t checksum(const void *bytes, size_t len, uint64_t salt)
 void record_file_header(unsigned char out[RECORD_FILE_HEADER], uint64_t salt)
 {
     memcpy(out, magic, sizeof magic);
-    put32(out + 8, RECORD_VERSION);
-    put32(out + 12, 0);
-    put64(out + 16, salt);
-    put64(out + 24, XXH3_64bits(out, 24));
+    little_put32(out + 8, RECORD_VERSION);
+    little_put32(out + 12, 0);
+    little_put64(out + 16, salt);
+    little_put64(out + 24, XXH3_64bits(out, 24));
 }
 
 int record_parse_file(const unsigned char header[RECORD_FILE_HEADER],
                       uint64_t *salt)
 {
     if (memcmp(header, magic, sizeof magic) != 0 ||
-        get64(header + 24) != XXH3_64bits(header, 24))
+        little_get64(header + 24) != XXH3_64bits(header, 24))
         return -EBADMSG;
-    if (get32(header + 8) > RECORD_VERSION)
+    if (little_get32(header + 8) > RECORD_VERSION)
         return -ENOTSUP;
-    *salt = get64(header + 16);
+    *salt = little_get64(header + 16);
     return 0;
 }
 
@@ -94,13 +72,13 @@ int record_append(struct buf *to, uint64_t salt, const struct record *record)
     to->len += RECORD_HEADER;
     buf_append_slice(to, record->key);      /* there is room */
     buf_append_slice(to, record->value);
-    put32(at + 4, checksum(at + RECORD_HEADER, body, salt));
-    put64(at + 8, record->sequence);
-    put64(at + 16, record->durable);
-    put32(at + 24, (uint32_t)record->kind |
+    little_put32(at + 4, checksum(at + RECORD_HEADER, body, salt));
+    little_put64(at + 8, record->sequence);
+    little_put64(at + 16, record->durable);
+    little_put32(at + 24, (uint32_t)record->kind |
                        (uint32_t)record->key.len << KIND_BITS);
-    put32(at + 28, (uint32_t)record->value.len);
-    put32(at, checksum(at + 4, RECORD_HEADER - 4, salt));
+    little_put32(at + 28, (uint32_t)record->value.len);
+    little_put32(at, checksum(at + 4, RECORD_HEADER - 4, salt));
     return 0;
 }
 
@@ -108,21 +86,21 @@ int record_parse_header(const unsigned char header[RECORD_HEADER],
                         uint64_t salt, struct record *out,
                         uint32_t *body_checksum)
 {
-    if (get32(header) != checksum(header + 4, RECORD_HEADER - 4, salt))
+    if (little_get32(header) != checksum(header + 4, RECORD_HEADER - 4, salt))
         return -EBADMSG;
-    uint32_t kind = get32(header + 24) & ((1u << KIND_BITS) - 1);
+    uint32_t kind = little_get32(header + 24) & ((1u << KIND_BITS) - 1);
     struct record record = {
         .kind = (enum record_kind)kind,
-        .sequence = get64(header + 8),
-        .durable = get64(header + 16),
-        .key = { NULL, get32(header + 24) >> KIND_BITS },
-        .value = { NULL, get32(header + 28) },
+        .sequence = little_get64(header + 8),
+        .durable = little_get64(header + 16),
+        .key = { NULL, little_get32(header + 24) >> KIND_BITS },
+        .value = { NULL, little_get32(header + 28) },
     };
     if (kind < RECORD_SET || kind > RECORD_MARK || check(&record) != 0 ||
         (kind != RECORD_SET && record.value.len > 0) ||
         (kind == RECORD_MARK && record.key.len > 0))
         return -EBADMSG;
-    *body_checksum = get32(header + 4);
+    *body_checksum = little_get32(header + 4);
     *out = record;
     return 0;
 }

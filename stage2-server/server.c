@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/little.h"
 #include "common/lock.h"
 
 enum {
@@ -125,15 +126,15 @@ static enum lane_name lane_of(const struct server *server,
     return len >= o->large ? LARGE : NO_LANE;
 }
 
+static const enum store_op_kind kinds[] = {
+    [PROTO_GET] = STORE_GET,
+    [PROTO_SET] = STORE_SET,
+    [PROTO_REMOVE] = STORE_REMOVE,
+};
+
 static void add_op(struct server *server, struct turn *turn,
                    const struct proto_request *request)
 {
-    static const enum store_op_kind kinds[] = {
-        [PROTO_GET] = STORE_GET,
-        [PROTO_SET] = STORE_SET,
-        [PROTO_REMOVE] = STORE_REMOVE,
-    };
-
     turn->ops[turn->ops_n++] = (struct store_op){
         .kind = kinds[request->op],
         .key = request->key,
@@ -226,11 +227,9 @@ static struct slice value_of(const struct store_op *op)
 /* A batch's reply begins with the number of its items. */
 static int put_count(struct conn *conn, uint32_t n)
 {
-    const unsigned char bytes[4] = {
-        (unsigned char)n, (unsigned char)(n >> 8),
-        (unsigned char)(n >> 16), (unsigned char)(n >> 24)
-    };
+    unsigned char bytes[4];
 
+    little_put32(bytes, n);
     return buf_append(&conn->out, bytes, sizeof bytes);
 }
 
@@ -340,11 +339,6 @@ static void finish(struct server *server, struct turn *turn)
 static int alone(struct server *server, struct conn *conn,
                  struct proto_request *request)
 {
-    static const enum store_op_kind kinds[] = {
-        [PROTO_GET] = STORE_GET,
-        [PROTO_SET] = STORE_SET,
-        [PROTO_REMOVE] = STORE_REMOVE,
-    };
     size_t start = 0, room = reactor_room(server->reactor);
     struct store_op op = {
         .kind = kinds[request->op],

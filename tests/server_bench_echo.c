@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/little.h"
 #include "common/sock.h"
 #include "stage2-server/reactor.h"
 #include "tests/server_bench.h"
@@ -31,19 +32,13 @@ ssize_t proto_decode(struct slice bytes, struct proto_request *out)
     return -1;
 }
 
-static uint32_t get32(const unsigned char *from)
-{
-    return (uint32_t)from[0] | (uint32_t)from[1] << 8
-           | (uint32_t)from[2] << 16 | (uint32_t)from[3] << 24;
-}
-
 static void serve(struct conn *conn)
 {
     size_t there;
 
     while ((there = conn_unserved(conn)) >= PROTO_HEADER) {
         const unsigned char *at = conn->in.ptr + conn->in_at;
-        size_t len = PROTO_HEADER + get32(at + 4), start = conn->out.len;
+        size_t len = PROTO_HEADER + little_get32(at + 4), start = conn->out.len;
 
         if (there < len)
             break;
