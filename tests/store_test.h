@@ -10,7 +10,25 @@
 #include "tests/driver.h"
 #include "tests/scratch.h"
 
-/* A store in a fresh directory. */
+/* Which store it is, and what it promises. Compiled once for each of those of
+ * stage 3, with STORE_NAME naming it and STORE_IS_... */
+#ifndef STORE_NAME
+#define STORE_NAME "kvs"
+#endif
+#ifdef STORE_IS_mem
+enum { STORE_KEEPS = 0 };       /* what was set is there when it is reopened */
+#else
+enum { STORE_KEEPS = 1 };
+#endif
+#ifdef STORE_IS_lmdb
+enum { STORE_KEY_MAX = 511 };
+#else
+enum { STORE_KEY_MAX = 128 * 1024 };
+#endif
+
+/* A store in a fresh directory. One that keeps nothing is not closed before
+ * the end: what a case finds when it has reopened it is then, too, what it
+ * must find. */
 struct place {
     char dir[64];
     struct store *store;
@@ -41,5 +59,8 @@ extern const struct test_case store_hard_cases[];
 
 /* store_history_test.c: is there an order of what threads see? */
 extern const struct test_case store_history_cases[];
+
+/* store_mem_test.c, store_lmdb_test.c: what only that one promises. */
+extern const struct test_case store_own_cases[];
 
 #endif
