@@ -20,9 +20,9 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 # will do: our scripts use no {n} in patterns, and %.0f for large numbers.
 BASE='gcc libc6-dev make binutils valgrind libc6-dbg elfutils shellcheck
 bats bats-support bats-assert jq libxml2-utils libglib2.0-dev libxxhash-dev
-pkg-config bubblewrap util-linux patch procps git ca-certificates'
-EXTRAS='liblmdb-dev libfiu-dev fiu-utils strace clang libclang-rt-dev
-redis-server memcached gnuplot-nox
+liblmdb-dev pkg-config bubblewrap util-linux patch procps git ca-certificates'
+EXTRAS='libfiu-dev fiu-utils strace clang libclang-rt-dev
+redis-server redis-tools libhiredis-dev memcached gnuplot-nox
 parallel similarity-tester chromium slurm-wlm'
 NEED_ROOT='chromium slurm-wlm'
 SERVICES='redis-server memcached munge slurmctld slurmd sysstat'

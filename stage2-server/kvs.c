@@ -214,22 +214,30 @@ static int do_stats(const char *dir, char **words)
 
 /* ---- The files -------------------------------------------------------------------- */
 
+/* The files of another engine's store are its own affair. */
+static int ended_files(const char *dir, const char *word, int err)
+{
+    char engine[DIR_ENGINE_MAX];
+
+    if (err != -EMEDIUMTYPE || dir_engine(dir, engine) != 0)
+        return ended(err);
+    log_error("%s: not for a store of the engine %s", word, engine);
+    return FAILED;
+}
+
 static int do_dump(const char *dir, char **words)
 {
-    (void)words;
-    return ended(files_dump(dir));
+    return ended_files(dir, words[0], files_dump(dir));
 }
 
 static int do_verify(const char *dir, char **words)
 {
-    (void)words;
-    return ended(files_verify(dir));
+    return ended_files(dir, words[0], files_verify(dir));
 }
 
 static int do_repair(const char *dir, char **words)
 {
-    (void)words;
-    return ended(files_repair(dir));
+    return ended_files(dir, words[0], files_repair(dir));
 }
 
 /* ---- What to do --------------------------------------------------------------------- */

@@ -178,9 +178,11 @@ static int env_open_locked(struct store *s)
 
 static void env_close_locked(struct store *s)
 {
+    mutex_lock(&s->readers);
     while (s->idle_n > 0)
         mdb_txn_abort(s->idle[--s->idle_n]);
     s->made = 0;
+    mutex_unlock(&s->readers);
     if (s->env)
         mdb_env_close(s->env);
     s->env = NULL;
