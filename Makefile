@@ -126,8 +126,12 @@ STORES_ALL := $(call stage3,store_named store_open_named store_list) \
 	$(foreach s,$(STORES_HERE),$(STORE_AS_$(s)) \
 	$(call store_as,$(s),stage3-abstract/store_ops) \
 	$(filter-out %/store.o %/store_mem.o %/store_lmdb.o,$(STORE_$(s))))
-STORE_LINKED := $(sort $(if $(STORE),$(STORE_$(STORE)),$(STORES_ALL)))
-STORE_LIBS    = $(if $(filter lmdb,$(if $(STORE),$(STORE),$(STORES_HERE))),$(LIBS_lmdb))
+# Until task 3.6 is done, the programs have stage 2's store as ever.
+NAMED := $(if $(STUDENT),$(shell grep -q not_written \
+	stage3-abstract/store_open_named.c || echo yes),yes)
+STORES_IN    := $(or $(STORE),$(if $(NAMED),$(STORES_HERE),kvs))
+STORE_LINKED := $(sort $(if $(word 2,$(STORES_IN)),$(STORES_ALL),$(STORE_$(STORES_IN))))
+STORE_LIBS    = $(if $(filter lmdb,$(STORES_IN)),$(LIBS_lmdb))
 $(call stage3,store_list): EXTRA_C = -DSTORE_LIST='$(foreach s,$(STORES_HERE),X($(s)))'
 define store_as_rule
 $(B)/store-as-$(1)/%.o: %.c Makefile
@@ -382,7 +386,7 @@ $(B)/pool-is: FORCE
 # The same for STORE, and for what is installed.
 $(B)/store-is: FORCE
 	@mkdir -p $(@D)
-	@echo $(STORE) $(STORES_HERE) | cmp -s - $@ || echo $(STORE) $(STORES_HERE) >$@
+	@echo $(STORES_IN) | cmp -s - $@ || echo $(STORES_IN) >$@
 	@[ -n '$(HAVE_LMDB)' ] || \
 	 echo 'store lmdb: not built, liblmdb-dev is not installed'
 

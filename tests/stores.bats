@@ -138,7 +138,7 @@ made_by() {
     kvs rm key1 && silent
     kvs rm key1 && answered 'Key not found' 1
     kvs scan
-    [ "$(sort "$T/out")" = "$(printf '"key%d"\t"value%d"\n' 2 2 3 3 4 4)" ]
+    [ "$(sort "$T/out")" = "$(printf 'key%d\tvalue%d\n' 2 2 3 3 4 4)" ]
     kvs compact && silent
     kvs stats
     grep -qx 'keys 3' "$T/out"
