@@ -95,7 +95,7 @@ RECORD := $(call stage2,record)
 LOG    := $(call stage2,log) $(RECORD)
 STORE_kvs := $(call stage2,store dir) $(LOG) $(TABLE) $(SLAB)
 # 2C: frames, connections, the server, and the client.
-PROTO  := $(call stage2,proto)
+PROTO  := $(call stage2,proto proto_resp)
 DECODE := $(call stage2,decode)
 CLIENT := $(call stage2,client) $(PROTO)
 SERVER := $(call stage2,server server_stats reactor conn) $(DECODE) $(PROTO)

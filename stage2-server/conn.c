@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "stage2-server/proto_resp.h"
+
 /* ---- the parsers -------------------------------------------------------- */
 
 static bool binary_starts(unsigned char first)
@@ -34,7 +36,9 @@ static const struct conn_parser binary = {
     .end = binary_end,
 };
 
-const struct conn_parser *const conn_parsers[] = { &binary, NULL };
+const struct conn_parser *const conn_parsers[] = {
+    &binary, &proto_resp, NULL
+};
 
 static const struct conn_parser *parser_of(unsigned char first)
 {
@@ -64,7 +68,9 @@ ssize_t conn_peek(struct conn *conn, size_t at, struct proto_request *out)
     const unsigned char *from = conn->in.ptr + conn->in_at + at;
     if (!conn->parser)
         conn->parser = parser_of(*from);
-    return conn->parser->decode(slice_of(from, there - at), out);
+    ssize_t len = conn->parser->decode(slice_of(from, there - at), out);
+    out->host = conn->host;
+    return len;
 }
 
 void conn_taken(struct conn *conn, size_t len)

@@ -7,7 +7,7 @@
  * memory, which is bounded (reactor.h), and never a thread.
  *
  * Which protocol it speaks is decided by its first byte, once, from a table
- * of parsers (conn_parsers). Today there is one; a later stage adds another.
+ * of parsers (conn_parsers): frames (proto.h), and RESP (proto_resp.h).
  *
  * Threads: a connection has one owner at a time: the reactor, or the thread
  *          that got it from reactor_wait and has not yet given it back.
@@ -29,7 +29,8 @@ struct conn_parser {
     const char *name;
     bool (*starts)(unsigned char first);
 
-    /* As proto_decode. */
+    /* As proto_decode. It may mark, in the bytes of a whole request, what it
+     * has found there. */
     ssize_t (*decode)(struct slice bytes, struct proto_request *out);
 
     /* Append the reply to a request. The value of a get is appended by the
@@ -42,12 +43,21 @@ struct conn_parser {
                size_t start, enum proto_status status);
 };
 
+/* What a parser may ask the server for, beside requests. */
+struct conn_host {
+    void *store;
+    uint64_t (*keys)(void *store);
+    int (*scan)(void *store, int (*fn)(void *arg, struct slice key,
+                                       struct slice value), void *arg);
+};
+
 /* Ends with NULL. */
 extern const struct conn_parser *const conn_parsers[];
 
 struct conn {
     int fd;
     const struct conn_parser *parser;   /* NULL before the first byte */
+    const struct conn_host *host;       /* may be NULL; for the parser */
     struct buf in, out;
     size_t in_at;           /* in: served up to here */
     size_t out_at;          /* out: sent up to here */

@@ -156,11 +156,25 @@ static int serve(struct server *server, const struct options *o,
     return err ? failed("stopping", err) : 0;
 }
 
+static uint64_t count_keys(void *store)
+{
+    struct store_stats stats;
+
+    store_stats(store, &stats);
+    return stats.keys;
+}
+
+static int scan_store(void *store, store_scan_fn *fn, void *arg)
+{
+    return store_scan(store, fn, arg);
+}
+
 static int run_server(const struct options *o, struct store *store,
                       struct pool *pool)
 {
+    const struct conn_host host = { store, count_keys, scan_store };
     struct server_options options = {
-        .reactor = { .addr = o->addr, .signals = true,
+        .reactor = { .addr = o->addr, .signals = true, .host = &host,
                      .max_connections = o->max_connections },
         .store = store,
         .pool = pool,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/little.h"
+#include "stage2-server/proto_resp.h"
 
 enum { LENGTH_AT = 4, STATUS_AT = 3, ID_AT = 8 };
 enum { ITEM = 12, REPLY_ITEM = 8 };     /* what stands before an item's bytes */
@@ -170,6 +171,8 @@ bool proto_next(struct slice *items, struct proto_request *out)
 {
     const unsigned char *at = items->ptr;
 
+    if (items->len > 0 && proto_resp_marked(at[0]))
+        return proto_resp_next(items, out);
     if (items->len < ITEM)
         return false;
     size_t key = little_get32(at + 4), value = little_get32(at + 8);

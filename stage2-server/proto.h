@@ -68,6 +68,8 @@ enum {
     PROTO_BATCH_MAX = 4096
 };
 
+struct conn_host;           /* conn.h */
+
 enum proto_op {
     PROTO_PING = 1,         /* 0 and others: in replies to bad frames */
     PROTO_GET = 2,
@@ -98,6 +100,7 @@ struct proto_request {
     struct slice value;     /* SET */
     struct slice batch;     /* BATCH: its items, checked; for proto_next */
     uint32_t batch_count;
+    const struct conn_host *host;   /* set by conn_peek; not of the frame */
 };
 
 struct proto_reply {

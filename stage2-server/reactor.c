@@ -250,6 +250,7 @@ static void open_conn(struct reactor *r, int fd)
         return;
     }
     p->conn.fd = fd;
+    p->conn.host = r->options.host;
     p->conn.private = p;
     list_init(&p->timed);
     list_init(&p->queue);

@@ -45,6 +45,8 @@ struct reactor_options {
     size_t read_max;            /* of one connection, a turn; 0: 64 KiB */
     size_t out_max;             /* 0: 1 MiB */
     size_t budget;              /* 0: 256 MiB */
+    const struct conn_host *host;   /* borrowed; handed to each connection's
+                                   parser. NULL: none */
     bool signals;               /* SIGTERM and SIGINT stop it, a second one
                                    ends the process; they must be blocked in
                                    every thread (reactor_block_signals) */
