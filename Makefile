@@ -174,12 +174,13 @@ test = $(eval $(call test_program,$(1),$(2),$(3),$(4)))
 
 HISTORY := history $(addprefix history_,moves tried search window table draw)
 
-GIVEN_TESTS := common_test history_test record_test proto_test reactor_test \
+GIVEN_TESTS := common_test history_test record_test proto_test resp_test reactor_test \
 	reactor_hard_test crash_self_test
 $(call test,common_test,common_test)
 $(call test,history_test,history_test $(HISTORY))
 $(call test,record_test,record_test scratch,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
+$(call test,resp_test,resp_test,$(PROTO))
 $(call test,reactor_test,reactor_test peer,$(call stage2,reactor conn) $(PROTO) $(DECODE))
 $(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
 	$(PROTO) $(DECODE))
@@ -251,9 +252,10 @@ PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
 # Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
-FUZZERS     := decode replay files
+FUZZERS     := decode replay files resp
 FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
 FUZZ_decode := $(DECODE) $(PROTO)
+FUZZ_resp   := $(PROTO)
 FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
 FUZZ_files  := $(B)/tests/fuzz/image.o $(call stage2,kvs_files) $(STORE_kvs)
 define fuzz_program

@@ -22,7 +22,7 @@ BASE='gcc libc6-dev make binutils valgrind libc6-dbg elfutils shellcheck
 bats bats-support bats-assert jq libxml2-utils libglib2.0-dev libxxhash-dev
 liblmdb-dev pkg-config bubblewrap util-linux patch procps git ca-certificates'
 EXTRAS='libfiu-dev fiu-utils strace clang libclang-rt-dev
-redis-server redis-tools libhiredis-dev memcached gnuplot-nox
+redis-server redis-tools libhiredis-dev python3-redis memcached gnuplot-nox
 parallel similarity-tester chromium slurm-wlm'
 NEED_ROOT='chromium slurm-wlm'
 SERVICES='redis-server memcached munge slurmctld slurmd sysstat'

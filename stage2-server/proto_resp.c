@@ -272,9 +272,9 @@ static void make_batch(struct words *w, enum proto_op op, size_t count,
     for (; count > 0; count--) {
         unsigned char *mark = at;
 
-        if (w->is_inline)       /* the byte just before the word */
-            while (is_space(mark[1]))
-                mark++;
+        /* The byte just before the word; no other mark before it. */
+        for (; w->is_inline && is_space(mark[1]); mark++)
+            *mark = ' ';
         at = mark;
         next_word(&at, w->end, w->is_inline);
         if (op == PROTO_SET)
@@ -546,6 +546,7 @@ static ssize_t resp_decode(struct slice bytes, struct proto_request *out)
     if (bytes.len == 0)
         return 0;
     words.n = words.len = 0;
+    words.word[1] = slice_of(NULL, 0);
     words.is_inline = false;
     ssize_t len = *at == '*' ? parse_array(at, bytes.len, &words, out)
                              : parse_line(at, bytes.len, &words, out);

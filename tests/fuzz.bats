@@ -31,6 +31,11 @@ fuzz() {
     fuzz asan decode 10000
 }
 
+@test "random commands of the second protocol, each answered with one reply" {
+    fuzz rel resp 300000
+    fuzz asan resp 10000
+}
+
 @test "logs made by random scripts and damaged: replayed as it should be" {
     fuzz rel replay 20000
 }
@@ -80,6 +85,24 @@ ssize_t __wrap_proto_decode(struct slice bytes, struct proto_request *out)
 C
     planted decode proto_decode
     caught decode
+}
+
+@test "a planted mistake in the second protocol is found, too" {
+    T=$BATS_TEST_TMPDIR
+    cat >"$T/planted.c" <<'C'
+#include "stage2-server/proto_resp.h"
+bool __real_proto_resp_next(struct slice *items, struct proto_request *out);
+bool __wrap_proto_resp_next(struct slice *items, struct proto_request *out);
+bool __wrap_proto_resp_next(struct slice *items, struct proto_request *out)
+{
+    bool any = __real_proto_resp_next(items, out);
+
+    /* The last item is forgotten when it is a short one. */
+    return any && (items->len > 0 || out->key.len != 3);
+}
+C
+    planted resp proto_resp_next
+    caught resp
 }
 
 @test "a planted mistake in replay is found and can be repeated" {
