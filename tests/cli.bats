@@ -463,7 +463,7 @@ END
 
 @test "garbage on the port is answered and the connection closed" {
     start_server
-    for bytes in 'GET / HTTP/1.0\r\n\r\n' '\xb7\x09\0\0\0\0\0\0\0\0\0\0\0\0\0\0' \
+    for bytes in '{"no": "frame"}\r\n' '\xb7\x09\0\0\0\0\0\0\0\0\0\0\0\0\0\0' \
         '\xb7\x01\x02\x00\xff\xff\xff\xff\0\0\0\0\0\0\0\0' '\x80'; do
         exec {c}<>"/dev/tcp/127.0.0.1/$PORT"
         printf '%b' "$bytes" >&"$c"

@@ -493,6 +493,7 @@ static void batch_groups(const struct run *run)
     expect_int("a set of another group", ops[5].result, 0);
     expect_got("a get of another group", &ops[6], "01234");
     expect_got("a get of what the first group did", &ops[7], "1");
+    expect_int("bytes copied, all in all", into.len, 11);
     expect_value("only what was done", p.store, "x", "1");
     expect_value("only what was done", p.store, "y", "3");
     place_close(&p);
