@@ -439,6 +439,26 @@ static int write_ops_locked(struct store *s, struct store_op *ops, size_t n)
     return rc;
 }
 
+/* LMDB says EIO, too, when a write was cut short because the disk is full;
+ * nothing has changed then. So: is there room for all this behind the file? */
+static int why_eio(struct store *s, const struct store_op *ops, size_t n)
+{
+    size_t bytes = MAP_FIRST;
+    struct stat st;
+    int fd = openat(s->dir.fd, data_name, O_WRONLY | O_CLOEXEC), err = EIO;
+
+    for (size_t i = 0; i < n; i++)
+        bytes += ops[i].kind == STORE_SET ? ops[i].value.len : 0;
+    if (fd < 0)
+        return EIO;
+    if (fstat(fd, &st) == 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, st.st_size,
+                                         (off_t)bytes) != 0 &&
+        (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
+        err = errno;
+    close(fd);
+    return err;
+}
+
 /* Tries until the map is large enough. What the disk refused in the middle of
  * a commit may be there or not: no more changes. */
 static int write_locked(struct store *s, struct store_op *ops, size_t n)
@@ -456,6 +476,8 @@ static int write_locked(struct store *s, struct store_op *ops, size_t n)
         else if (rc == MDB_MAP_RESIZED)
             err = adopt_size(s);
     } while (!err && (rc == MDB_MAP_FULL || rc == MDB_MAP_RESIZED));
+    if (rc == EIO)
+        rc = why_eio(s, ops, n);
     if (rc == EIO || rc == MDB_PANIC)
         return fail_locked(s, -EIO);
     return err ? err : error_of(rc);

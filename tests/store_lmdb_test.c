@@ -470,14 +470,24 @@ static void compact_shrinks(const struct run *run)
 static struct {
     pthread_mutex_t lock;       /* guards the rest */
     unsigned n;
+    bool fail;
 } syncs = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 int fdatasync(int fd)
 {
     pthread_mutex_lock(&syncs.lock);
     syncs.n++;
+    bool fail = syncs.fail;
     pthread_mutex_unlock(&syncs.lock);
-    return (int)syscall(SYS_fdatasync, fd);
+    errno = EIO;
+    return fail ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+static void fail_syncs(bool fail)
+{
+    pthread_mutex_lock(&syncs.lock);
+    syncs.fail = fail;
+    pthread_mutex_unlock(&syncs.lock);
 }
 
 static unsigned syncs_now(void)
@@ -513,6 +523,78 @@ static void reaches_the_disk(const struct run *run)
     expect_true("syncs of store_close", syncs_now() > before);
     place_open(&p);
     expect_value("after reopening", p.store, "key", "third");
+    place_leave(&p);
+}
+
+/* I13: what the disk has not taken is not tried again and claimed. */
+static void sync_fails(const struct run *run)
+{
+    static const enum store_durability each[] = { STORE_NONE, STORE_ALWAYS };
+
+    (void)run;
+    for (int i = 0; i < 2; i++) {
+        struct store_options options = { .durability = each[i] };
+        struct place p;
+
+        place_make(&p, options);
+        expect_int("store_set", put(p.store, "key", "value"), 0);
+        expect_int("store_sync", store_sync(p.store), 0);
+        if (i == 0)
+            expect_int("store_set", put(p.store, "more", "value"), 0);
+        fail_syncs(true);
+        expect_true("the change or the sync that fails", (i == 0 ?
+                    store_sync(p.store) : put(p.store, "more", "x")) != 0);
+        fail_syncs(false);
+        expect_int("store_set after it", put(p.store, "key", "new"), -EROFS);
+        expect_int("store_remove", drop(p.store, "key"), -EROFS);
+        expect_int("store_sync", store_sync(p.store), -EROFS);
+        expect_value("store_get", p.store, "key", "value");
+        expect_true("the statistics say so", stats_of(p.store).failed);
+        expect_true("store_close says so", store_close(p.store) != 0);
+        place_open(&p);
+        expect_value("after reopening", p.store, "key", "value");
+        expect_int("store_set then", put(p.store, "key", "new"), 0);
+        place_leave(&p);
+    }
+}
+
+/* The file may not become longer: as on a disk that is full. Which error that
+ * is, and whether the store takes changes before it is opened again, is left
+ * open: LMDB says EIO. */
+static void no_room(const struct run *run)
+{
+    struct rlimit limit;
+    struct place p;
+    char key[32];
+    size_t n = 0;
+    int err = 0;
+
+    place_make(&p, defaults);
+    expect_int("store_set", put(p.store, "word", "hello"), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = run->size * MIB;
+    expect_int("setrlimit", setrlimit(RLIMIT_FSIZE, &limit), 0);
+    for (; !err && n < 4 * run->size; n++) {
+        key_of(key, n);
+        err = store_set(p.store, slice_str(key), big_value(n));
+    }
+    expect_true("a set that finds no room fails", err < 0);
+    expect_true("some had room", n > run->size / 2);
+    expect_value("a get then", p.store, "word", "hello");
+    expect_big(p.store, 0);
+    expect_true("it is not there", stats_of(p.store).keys == n);
+    limit.rlim_cur = before;
+    expect_int("setrlimit", setrlimit(RLIMIT_FSIZE, &limit), 0);
+    store_close(p.store);
+    place_open(&p);
+    expect_int("keys after reopening", stats_of(p.store).keys, n);
+    expect_big(p.store, n - 2);
+    expect_int("a set then", put(p.store, "word", "bye"), 0);
+    place_close(&p);
+    place_open(&p);
+    expect_value("after reopening", p.store, "word", "bye");
     place_leave(&p);
 }
 
@@ -594,6 +676,8 @@ const struct test_case store_own_cases[] = {
     { "scan_is_whole", scan_is_whole, 200 },
     { "compact_shrinks", compact_shrinks, 12 },
     { "reaches_the_disk", reaches_the_disk, 1 },
+    { "sync_fails", sync_fails, 1 },
+    { "no_room", no_room, 8 },
     { "killed", killed, 10 },
     { NULL, NULL, 0 },
 };
