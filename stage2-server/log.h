@@ -118,6 +118,10 @@ int log_mark(struct log_file *log);
 int log_read(struct log_file *log, const struct log_position *position,
              struct slice key, struct buf *value);
 
+/* Advice that changes nothing: log_read will be called for this position
+ * soon. May do nothing.  (2.5) */
+void log_expect(struct log_file *log, const struct log_position *position);
+
 /* Where the next record will lie; before a replay, the end of the file.
  * (2.5) */
 uint64_t log_end(struct log_file *log);

@@ -501,7 +501,7 @@ static void batch_groups(const struct run *run)
 /* Batches of random operations, beside the same ones done singly. */
 static void batch_model(const struct run *run)
 {
-    enum { OPS = 24, KEYS = 5 };
+    enum { OPS = 60, KEYS = 5 };
     uint64_t random = run->seed;
     struct place p, single;
     struct buf into = { 0 }, value = { 0 };
@@ -519,7 +519,8 @@ static void batch_model(const struct run *run)
                      (unsigned)(next_random(&random) % KEYS));
             snprintf(values[i], sizeof values[i], "%zu.%zu", round,
                      i);
-            switch (next_random(&random) % 3) {
+            /* Every other time mostly gets. */
+            switch (next_random(&random) % (round % 2 ? 3 : 20)) {
             case 0: ops[i] = op_set(keys[i], values[i]); break;
             case 1: ops[i] = op_drop(keys[i]); break;
             default: ops[i] = op_get(keys[i], &into); break;
