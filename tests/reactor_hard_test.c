@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -587,18 +586,6 @@ struct child {
     pid_t pid;
     int port;
 };
-
-/* Forks a child that lives as long as this process at most. True in the
- * child. */
-static bool forked(pid_t *pid)
-{
-    fflush(stdout);
-    *pid = fork();
-    expect_true("fork", *pid >= 0);
-    if (*pid == 0)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-    return *pid == 0;
-}
 
 static void child_start(struct child *child, rlim_t files,
                         void (*loop)(void *), struct reactor_options options)

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -126,16 +125,6 @@ bool rig_serves(void *arg)
 }
 
 /* ---- in a process of its own -------------------------------------------- */
-
-static bool forked(pid_t *pid)
-{
-    fflush(stdout);
-    *pid = fork();
-    expect_true("fork", *pid >= 0);
-    if (*pid == 0)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-    return *pid == 0;
-}
 
 /* The child has ended instead of serving: as it did, so do we (it has said
  * what it is that failed, or is not written). */
