@@ -612,6 +612,45 @@ static void create_and_destroy(const struct run *run)
     expect_descriptors("a server that was created and destroyed", before);
 }
 
+/* Who waits for the rest of a frame, or for a client that does not read,
+ * sleeps. */
+static void idle_half_frames(const struct run *run)
+{
+    struct slice value = bytes(run->size, 1);
+    struct peer half[4], deaf;
+    struct buf frame = { 0 };
+    struct rig rig;
+
+    rig_start(&rig, (struct server_options){ .reactor.stall_ms = 60000 });
+    put_op(&frame, PROTO_SET, 1, "k", value);
+    const size_t cuts[4] = { 1, PROTO_HEADER, PROTO_HEADER + 5,
+                             frame.len - 1 };
+    for (int i = 0; i < 4; i++) {
+        peer_open(&half[i], rig.port);
+        peer_ping(&half[i], "a ping before half a frame", 7);
+        peer_send(&half[i], frame.ptr, cuts[i]);
+    }
+    peer_open_small(&deaf, rig.port, 16 * KIB);
+    for (uint64_t i = 2; i < 1000; i++)
+        put_op(&frame, PROTO_GET, i, "k", slice_str(""));
+    peer_send_buf(&deaf, &frame);
+    peer_expect(&deaf, "a set", 1, PROTO_OK);
+    for (int i = 0; i < 20; i++)    /* all have had their turns then */
+        expect_true("another client is served", rig_serves(&rig));
+    expect_idle("four clients have sent half a frame, one does not read its "
+                "replies; nothing else is to do");
+    put_op(&frame, PROTO_SET, 1, "k", value);
+    for (int i = 0; i < 4; i++) {
+        peer_send(&half[i], frame.ptr + cuts[i], frame.len - cuts[i]);
+        peer_expect(&half[i], "a frame whose rest came later", 1, PROTO_OK);
+        peer_close(&half[i]);
+    }
+    peer_reset(&deaf);
+    drop(value);
+    buf_release(&frame);
+    rig_leave(&rig);
+}
+
 /* ---- 2.11: several connections ------------------------------------------ */
 
 /* A client of a crew: does as it likes with keys of its own, and knows what
@@ -954,6 +993,86 @@ static void small_pool(const struct run *run)
     rig_leave(&rig);
 }
 
+/* A job of the test's own, which holds its thread as long as the gate is
+ * closed. */
+static void hold_thread(void *unused)
+{
+    (void)unused;
+    come_by(&(struct store_op){ .key = slice_str("held") }, 1);
+}
+
+static void do_nothing(void *unused)
+{
+    (void)unused;
+}
+
+static bool two_inside(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&hook.lock);
+    bool inside = hook.inside == 2;
+    pthread_mutex_unlock(&hook.lock);
+    return inside;
+}
+
+/* Both threads are held, and no other job is taken. */
+static void fill_pool(struct pool *pool)
+{
+    int err = 0;
+
+    for (int i = 0; i < 2; i++)
+        expect_int("pool_submit", pool_submit(pool, hold_thread, NULL), 0);
+    expect_soon("jobs of the test's own", "they run", two_inside, NULL);
+    for (int i = 0; i < 1000 && !err; i++)
+        err = pool_try_submit(pool, do_nothing, NULL);
+    expect_int("pool_try_submit, again and again", err, -EAGAIN);
+}
+
+/* While the pool is full the loop goes on: somebody who is one too many hears
+ * that from the reactor. What was asked meanwhile is answered in the end. */
+static void full_pool(const struct run *run)
+{
+    enum { CLIENTS = 3 };
+    struct server_options options = {
+        .durability = STORE_ALWAYS, .large = 4 * KIB, .threads = 2,
+        .reactor.max_connections = CLIENTS
+    };
+    struct slice large = bytes(8 * KIB, 1);
+    struct peer peers[CLIENTS], late;
+    struct buf frame = { 0 };
+    struct rig rig;
+
+    rig_start(&rig, options);
+    for (int i = 0; i < CLIENTS; i++) {
+        peer_open(&peers[i], rig.port);
+        peer_ping(&peers[i], "a ping", 1);
+    }
+    gate_close(&options);
+    fill_pool(rig.pool);
+    put_op(&frame, PROTO_SET, 2, "k", large);
+    put_op(&frame, PROTO_SET, 3, "k", slice_str("v"));
+    for (int i = 0; i < CLIENTS; i++) {
+        peer_send(&peers[i], frame.ptr, frame.len);
+        peer_expect_arrived(&peers[i]);
+    }
+    for (size_t i = 0; i < run->size; i++) {
+        peer_open(&late, rig.port);
+        peer_expect(&late, "one client too many, while the pool is full", 0,
+                    PROTO_BUSY);
+        peer_close(&late);
+    }
+    gate_open();
+    for (int i = 0; i < CLIENTS; i++) {
+        peer_expect(&peers[i], "a large set, while the pool is full", 2,
+                    PROTO_OK);
+        peer_expect(&peers[i], "a set behind it", 3, PROTO_OK);
+        peer_close(&peers[i]);
+    }
+    drop(large);
+    buf_release(&frame);
+    rig_leave(&rig);
+}
+
 /* ---- 2.12: stopping ----------------------------------------------------- */
 
 /* A job is on the pool when the server is stopped: its reply still leaves,
@@ -1118,6 +1237,7 @@ static const struct test_case cases[] = {
     { "store_errors", store_errors, 1 },
     { "two_servers", two_servers, 1 },
     { "create_and_destroy", create_and_destroy, 1 },
+    { "idle_half_frames", idle_half_frames, 10000 },
     { "mixed", mixed, 300 },
     { "mixed_always", mixed_always, 100 },
     { "held_change", held_change, 1 },
@@ -1128,6 +1248,7 @@ static const struct test_case cases[] = {
     { "gone_while_held", gone_while_held, 1 },
     { "many_at_once", many_at_once, 1000 },
     { "small_pool", small_pool, 20 },
+    { "full_pool", full_pool, 20 },
     { "stop_waits", stop_waits, 1 },
     { "stop_refuses", stop_refuses, 1 },
     { "stop_syncs", stop_syncs, 1 },
