@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "stage2-server/client.h"
+#include "tests/history_crew.h"
 
 enum { CREW = 4, KIB = 1024 };
 
@@ -993,6 +994,42 @@ static void small_pool(const struct run *run)
     rig_leave(&rig);
 }
 
+/* Two clients in turns: each asks as soon as the other has its answer. So a
+ * request comes just when the job before it finds nothing more to do; and if
+ * it is left lying then, nobody else comes to take it along. */
+static void in_turns(const struct run *run, enum store_durability durability)
+{
+    struct slice value = bytes(2 * KIB, 1);
+    struct buf frame = { 0 };
+    struct peer peers[2];
+    struct rig rig;
+
+    rig_start(&rig, (struct server_options){
+        .durability = durability, .large = KIB, .threads = 1 });
+    for (int p = 0; p < 2; p++)
+        peer_open(&peers[p], rig.port);
+    for (uint64_t i = 0; i < run->size; i++) {
+        put_op(&frame, PROTO_SET, i, "k", value);
+        peer_send_buf(&peers[i % 2], &frame);
+        peer_expect(&peers[i % 2], durability == STORE_ALWAYS
+                    ? "a durable set, right behind another client's"
+                    : "a large set, right behind another client's",
+                    i, PROTO_OK);
+    }
+    for (int p = 0; p < 2; p++)
+        peer_close(&peers[p]);
+    drop(value);
+    buf_release(&frame);
+    rig_leave(&rig);
+}
+
+static void turns(const struct run *run)
+{
+    crew_noise(run->seed);
+    in_turns(run, STORE_NONE);
+    in_turns(run, STORE_ALWAYS);
+}
+
 /* A job of the test's own, which holds its thread as long as the gate is
  * closed. */
 static void hold_thread(void *unused)
@@ -1248,6 +1285,7 @@ static const struct test_case cases[] = {
     { "gone_while_held", gone_while_held, 1 },
     { "many_at_once", many_at_once, 1000 },
     { "small_pool", small_pool, 20 },
+    { "turns", turns, 1000 },
     { "full_pool", full_pool, 20 },
     { "stop_waits", stop_waits, 1 },
     { "stop_refuses", stop_refuses, 1 },
