@@ -665,64 +665,140 @@ struct member {
     uint64_t random;
 };
 
-enum { KEYS = 4, DEPTH = 12 };
+enum { KEYS = 4, DEPTH = 12, ITEMS = 6 };
 
-struct expected {
+/* What a key has, and what is asked of it. */
+struct known {
     enum proto_op op;
     bool there;
     unsigned what;          /* of bytes() */
     size_t len;
 };
 
-static void member_put(struct member *m, struct buf *frames, uint64_t id,
-                       struct expected now[KEYS], struct expected *wanted)
+/* A request; only a batch has several items. */
+struct expected {
+    enum proto_op op;
+    unsigned n;
+    struct known items[ITEMS];
+};
+
+/* Chooses a get, set or remove of some key. Answers its value, an empty one
+ * but for a set; it is the caller's to drop. */
+static struct slice member_choose(struct member *m, struct known now[KEYS],
+                                  struct known *wanted, char key[32])
 {
     unsigned k = (unsigned)(next_random(&m->random) % KEYS);
     uint64_t dice = next_random(&m->random) % 10;
+
+    snprintf(key, 32, "member %u key %u", m->number, k);
+    *wanted = now[k];
+    wanted->op = dice < 4 ? PROTO_SET : dice < 5 ? PROTO_REMOVE : PROTO_GET;
+    if (wanted->op == PROTO_REMOVE)
+        now[k].there = false;
+    if (wanted->op != PROTO_SET)
+        return bytes(0, 0);
+    wanted->there = true;
+    wanted->what = (unsigned)next_random(&m->random);
+    wanted->len = (size_t)(next_random(&m->random) % 40);
+    if (dice == 0)
+        wanted->len += m->large - 20;
+    now[k] = *wanted;
+    return bytes(wanted->len, wanted->what);
+}
+
+static void member_put_batch(struct member *m, struct buf *frames,
+                             uint64_t id, struct known now[KEYS],
+                             struct expected *wanted)
+{
+    size_t start;
     char key[32];
 
-    snprintf(key, sizeof key, "member %u key %u", m->number, k);
-    if (dice < 4) {
-        size_t len = (size_t)(next_random(&m->random) % 40);
+    wanted->n = (unsigned)(next_random(&m->random) % (ITEMS + 1));
+    expect_int("memory", proto_begin_batch(frames, id, &start), 0);
+    for (unsigned i = 0; i < wanted->n; i++) {
+        struct known *item = &wanted->items[i];
+        struct slice value = member_choose(m, now, item, key);
 
-        if (dice == 0)
-            len += m->large - 20;
-        struct slice value = bytes(len, (unsigned)id);
-        now[k] = (struct expected){ PROTO_SET, true, (unsigned)id, len };
-        put_op(frames, PROTO_SET, id, key, value);
+        batch_put(frames, item->op, key, value);
         drop(value);
-        *wanted = now[k];
-    } else if (dice < 5) {
-        *wanted = now[k];
-        wanted->op = PROTO_REMOVE;
-        now[k].there = false;
-        put_op(frames, PROTO_REMOVE, id, key, slice_str(""));
-    } else {
-        *wanted = now[k];
-        wanted->op = PROTO_GET;
-        put_op(frames, PROTO_GET, id, key, slice_str(""));
+    }
+    proto_end_batch(frames, start, wanted->n);
+}
+
+static void member_put(struct member *m, struct buf *frames, uint64_t id,
+                       struct known now[KEYS], struct expected *wanted)
+{
+    static const enum proto_op others[] = { PROTO_PING, PROTO_STATS,
+                                            PROTO_BATCH, PROTO_BATCH };
+    uint64_t dice = next_random(&m->random) % 16;
+    char key[32];
+
+    if (dice >= 4) {
+        struct slice value = member_choose(m, now, wanted->items, key);
+
+        wanted->op = wanted->items[0].op;
+        put_op(frames, wanted->op, id, key, value);
+        drop(value);
+        return;
+    }
+    wanted->op = others[dice];
+    if (wanted->op == PROTO_BATCH)
+        member_put_batch(m, frames, id, now, wanted);
+    else
+        put_op(frames, wanted->op, id, "", slice_str(""));
+}
+
+static enum proto_status status_of(const struct known *wanted)
+{
+    return wanted->there ? PROTO_OK : PROTO_NOT_FOUND;
+}
+
+static void member_expect_batch(struct peer *peer, uint64_t id,
+                                const struct expected *wanted)
+{
+    struct proto_reply reply;
+
+    expect_true("the reply to a batch of own keys",
+                peer_try_take(peer, &reply));
+    expect_int("its id", reply.id, id);
+    expect_int("its status", reply.status, PROTO_OK);
+    expect_int("its count", reply.batch_count, wanted->n);
+    for (unsigned i = 0; i < wanted->n; i++) {
+        const struct known *item = &wanted->items[i];
+        struct slice value = slice_of(NULL, 0);
+
+        if (item->op == PROTO_GET && item->there)
+            value = bytes(item->len, item->what);
+        expect_item(&reply.value, status_of(item), value);
+        drop(value);
     }
 }
 
 static void member_expect(struct peer *peer, uint64_t id,
                           const struct expected *wanted)
 {
-    if (wanted->op == PROTO_GET && wanted->there) {
-        struct slice value = bytes(wanted->len, wanted->what);
+    const struct known *item = wanted->items;
+
+    if (wanted->op == PROTO_BATCH) {
+        member_expect_batch(peer, id, wanted);
+    } else if (wanted->op == PROTO_PING || wanted->op == PROTO_STATS) {
+        peer_expect(peer, "a ping, or stats", id, PROTO_OK);
+    } else if (wanted->op == PROTO_GET && item->there) {
+        struct slice value = bytes(item->len, item->what);
 
         peer_expect_value(peer, "get of an own key", id, value);
         drop(value);
-        return;
+    } else {
+        peer_expect(peer, "a change of an own key, or a get", id,
+                    status_of(item));
     }
-    peer_expect(peer, "a change of an own key, or a get", id,
-                wanted->there || wanted->op == PROTO_SET ? PROTO_OK
-                                                         : PROTO_NOT_FOUND);
 }
 
 static void member_main(void *arg)
 {
     struct member *m = arg;
-    struct expected now[KEYS] = { { 0 } }, wanted[DEPTH];
+    struct known now[KEYS] = { { 0 } };
+    struct expected wanted[DEPTH];
     struct buf frames = { 0 };
     struct peer peer;
     uint64_t id = 0;
