@@ -103,25 +103,15 @@ int rig_stop(struct rig *rig)
     return answer;
 }
 
-bool rig_serves(void *arg)
+void expect_served(const char *tried, struct rig *rig)
 {
-    struct rig *rig = arg;
-    struct buf ping = { 0 };
-    struct proto_reply reply;
     struct peer peer;
-    bool ok;
 
-    if (!peer_try_open(&peer, rig->port))
-        return false;
-    put_ping(&ping, 7);
-    ok = peer_try_send(&peer, ping.ptr, ping.len)
-         && peer_try_take(&peer, &reply) && reply.status == PROTO_OK
-         && reply.id == 7;
+    peer_open(&peer, rig->port);
+    peer_ping(&peer, tried, 7);
     peer_half_close(&peer);     /* until the server has closed its side */
-    ok = ok && recv(peer.fd, &reply, 1, 0) == 0;
+    peer_expect_end(&peer, tried);
     peer_close(&peer);
-    buf_release(&ping);
-    return ok;
 }
 
 /* ---- in a process of its own -------------------------------------------- */

@@ -208,8 +208,7 @@ static void expect_get(struct client *client, const char *key,
     struct buf got = { 0 };
 
     expect_int("get", client_get(client, slice_str(key), &got), 0);
-    expect_int("the value's length", got.len, value.len);
-    expect_true("the value's bytes", slice_equal(buf_slice(&got), value));
+    expect_bytes("the value that get brings", buf_slice(&got), value);
     buf_release(&got);
 }
 
@@ -220,16 +219,6 @@ static void put_op(struct buf *to, enum proto_op op, uint64_t id,
                                      .key = slice_str(key), .value = value };
 
     expect_int("memory for the test", proto_put_request(to, &request), 0);
-}
-
-/* Nothing has come for the peer. What the server has sent is there at once,
- * on the loopback. */
-static void expect_silence(struct peer *peer, const char *tried)
-{
-    char byte;
-
-    expect_true(tried, recv(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0
-                       && errno == EAGAIN);
 }
 
 /* ---- 2.10: one connection ----------------------------------------------- */
@@ -261,8 +250,9 @@ static void each_op(const struct run *run)
                                                   &got), -ENOENT);
     expect_int("stats", client_stats(client, &got), 0);
     expect_int("memory", buf_append(&got, "", 1), 0);
-    expect_true("stats has the number of keys",
-                strstr((char *)got.ptr, "keys 1\n") != NULL);
+    if (!strstr((char *)got.ptr, "keys 1\n"))
+        fail_case(__FILE__, __LINE__, "stats, when the store has one key",
+                  "a line \"keys 1\" in it", "%s", (char *)got.ptr);
     client_close(client);
     buf_release(&got);
     rig_leave(&rig);
@@ -312,8 +302,7 @@ static void expect_item(struct slice *items, enum proto_status status,
     expect_true("an item of a batch's reply",
                 proto_next_reply(items, &got_status, &got));
     expect_int("its status", got_status, status);
-    expect_int("its value's length", got.len, value.len);
-    expect_true("its value", slice_equal(got, value));
+    expect_bytes("its value", got, value);
 }
 
 /* In order, each with its own status; and requests around it, too. */
@@ -350,7 +339,7 @@ static void batch(const struct run *run)
     proto_end_batch(&frame, start, 0);
     peer_send_buf(&peer, &frame);
     peer_expect(&peer, "a set before a batch", 1, PROTO_OK);
-    expect_true("a batch's reply", peer_try_take(&peer, &reply));
+    peer_take(&peer, "a batch's reply", &reply);
     expect_int("its id", reply.id, 2);
     expect_int("its opcode", reply.op, PROTO_BATCH);
     expect_int("its status", reply.status, PROTO_OK);
@@ -365,12 +354,12 @@ static void batch(const struct run *run)
     expect_item(&reply.value, PROTO_OK, large);
     expect_item(&reply.value, PROTO_NOT_FOUND, none);
     peer_expect(&peer, "a get behind a batch", 3, PROTO_NOT_FOUND);
-    expect_true("the second batch's reply", peer_try_take(&peer, &reply));
+    peer_take(&peer, "the second batch's reply", &reply);
     expect_int("its count", reply.batch_count, 3);
     expect_item(&reply.value, PROTO_OK, none);
     expect_item(&reply.value, PROTO_OK, none);
     expect_item(&reply.value, PROTO_NOT_FOUND, none);
-    expect_true("an empty batch's reply", peer_try_take(&peer, &reply));
+    peer_take(&peer, "an empty batch's reply", &reply);
     expect_int("its id", reply.id, 5);
     expect_int("its count", reply.batch_count, 0);
     peer_close(&peer);
@@ -402,7 +391,7 @@ static void batch_of_most(const struct run *run)
     }
     peer_send_buf(&peer, &frame);
     for (unsigned get = 0; get < 2; get++) {
-        expect_true("a batch's reply", peer_try_take(&peer, &reply));
+        peer_take(&peer, "a batch's reply", &reply);
         expect_int("its count", reply.batch_count, run->size);
         for (size_t i = 0; i < run->size; i++)
             expect_item(&reply.value, PROTO_OK,
@@ -437,7 +426,7 @@ static void too_many_values(const struct run *run)
     batch_put(&frame, PROTO_REMOVE, "v", slice_str(""));
     proto_end_batch(&frame, start, n + 1);
     peer_send_buf(&peer, &frame);
-    expect_true("a batch's reply", peer_try_take(&peer, &reply));
+    peer_take(&peer, "a batch's reply", &reply);
     expect_int("its count", reply.batch_count, n + 1);
     for (unsigned i = 0; i < n; i++) {
         enum proto_status status;
@@ -445,7 +434,7 @@ static void too_many_values(const struct run *run)
 
         expect_true("an item", proto_next_reply(&reply.value, &status, &got));
         if (status == PROTO_OK)
-            expect_true("its value", slice_equal(got, value));
+            expect_bytes("its value", got, value);
         else
             expect_int("an item that does not fit", status, PROTO_TOO_BIG);
         whole += status == PROTO_OK;
@@ -503,7 +492,7 @@ static void reply_after_write(const struct run *run)
         peer_send_buf(&peer, &frame);
         expect_soon("a change is sent to the server",
                     "the server asks the store", one_inside, NULL);
-        expect_silence(&peer, "no reply before the store has answered");
+        peer_expect_silence(&peer, "no reply before the store has answered");
         gate_open();
         peer_expect(&peer, "the reply, then", i, PROTO_OK);
     }
@@ -637,7 +626,7 @@ static void idle_half_frames(const struct run *run)
     peer_send_buf(&deaf, &frame);
     peer_expect(&deaf, "a set", 1, PROTO_OK);
     for (int i = 0; i < 20; i++)    /* all have had their turns then */
-        expect_true("another client is served", rig_serves(&rig));
+        expect_served("another client is served", &rig);
     expect_idle("four clients have sent half a frame, one does not read its "
                 "replies; nothing else is to do");
     put_op(&frame, PROTO_SET, 1, "k", value);
@@ -758,8 +747,7 @@ static void member_expect_batch(struct peer *peer, uint64_t id,
 {
     struct proto_reply reply;
 
-    expect_true("the reply to a batch of own keys",
-                peer_try_take(peer, &reply));
+    peer_take(peer, "the reply to a batch of own keys", &reply);
     expect_int("its id", reply.id, id);
     expect_int("its status", reply.status, PROTO_OK);
     expect_int("its count", reply.batch_count, wanted->n);
@@ -834,7 +822,7 @@ static void crew(const struct run *run, enum store_durability durability)
     }
     for (unsigned i = 0; i < CREW; i++)
         actor_join(&m[i].actor);
-    expect_true("the server still serves", rig_serves(&rig));
+    expect_served("the server still serves", &rig);
     rig_leave(&rig);
 }
 
@@ -890,7 +878,7 @@ static void others_go_on(struct server_options options, enum proto_op op)
         expect_int("ping of another client", client_ping(other), 0);
         expect_get(other, "free", slice_str("f"));
     }
-    expect_silence(&held, "no reply before the store has answered");
+    peer_expect_silence(&held, "no reply before the store has answered");
     gate_open();
     if (op == PROTO_GET)
         peer_expect_value(&held, "the reply, then", 9, large);
@@ -958,8 +946,8 @@ static void order_behind_held(const struct run *run)
                 "it gets there", one_inside, NULL);
     put_op(&frames, PROTO_PING, 7, "", none);
     peer_send_buf(&peer, &frames);
-    expect_true("another client is served", rig_serves(&rig));
-    expect_silence(&peer, "no reply before that of the first request");
+    expect_served("another client is served", &rig);
+    peer_expect_silence(&peer, "no reply before that of the first request");
     gate_open();
     peer_expect(&peer, "the large set", 2, PROTO_OK);
     peer_expect(&peer, "the ping behind it", 3, PROTO_OK);
@@ -1261,7 +1249,7 @@ static void stop_refuses(const struct run *run)
     expect_soon("connecting to a server that is stopping and still has "
                 "something to do", "the connection is refused",
                 door_is_closed, &rig);
-    expect_silence(&peer, "no reply before the store has answered");
+    peer_expect_silence(&peer, "no reply before the store has answered");
     gate_open();
     peer_expect(&peer, "the change", 2, PROTO_OK);
     expect_int("server_run", rig_stop(&rig), 0);
