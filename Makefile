@@ -93,7 +93,8 @@ STORE  := $(call stage2,store dir) $(LOG) $(TABLE) $(SLAB)
 PROTO  := $(call stage2,proto)
 DECODE := $(call stage2,decode)
 CLIENT := $(call stage2,client) $(PROTO)
-SERVER := $(call stage2,server server_stats reactor conn) $(DECODE) $(PROTO)
+REACTOR := $(call stage2,reactor reactor_conn reactor_door conn) $(PROTO)
+SERVER := $(call stage2,server server_stats) $(REACTOR) $(DECODE)
 
 PROGRAMS := kvs kvs-client kvs-server
 STAGE2   := $(addprefix $(B)/stage2/,$(PROGRAMS))
@@ -132,9 +133,8 @@ $(call test,common_test,common_test)
 $(call test,history_test,history_test $(HISTORY))
 $(call test,record_test,record_test scratch,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
-$(call test,reactor_test,reactor_test peer,$(call stage2,reactor conn) $(PROTO) $(DECODE))
-$(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
-	$(PROTO) $(DECODE))
+$(call test,reactor_test,reactor_test peer,$(REACTOR) $(DECODE))
+$(call test,reactor_hard_test,reactor_hard_test peer,$(REACTOR) $(DECODE))
 
 # Programs whose system calls are recorded, and made to fail (tests/crash.h).
 CRASH := crash crash_disk crash_record crash_calls crash_names
@@ -198,7 +198,7 @@ REFS2C  := server_test
 $(B)/tests/server_bench-ours: $(addprefix $(B)/tests/,server_bench.o \
 	server_bench_ours.o) $(SERVER) $(POOL_shared) $(COMMON)
 $(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
-	server_bench_echo.o) $(call stage2,reactor conn) $(PROTO) $(COMMON)
+	server_bench_echo.o) $(REACTOR) $(COMMON)
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,6 +92,17 @@ void check_str(const char *file, int line, const char *tried,
 {
     if (!got || strcmp(got, wanted) != 0)
         fail_case(file, line, tried, wanted, "%s", got ? got : "NULL");
+}
+
+void check_at_most(const char *file, int line, const char *tried,
+                   const char *most_text, long long got, long long most)
+{
+    char expected[160];
+
+    if (got <= most)
+        return;
+    snprintf(expected, sizeof expected, "at most %lld (%s)", most, most_text);
+    fail_case(file, line, tried, expected, "%lld", got);
 }
 
 static double seconds(clockid_t clock)
@@ -208,6 +220,16 @@ bool actor_blocks(struct actor *a)
 
     wait_until(asleep_or_done, &w);
     return !actor_done(a);
+}
+
+bool forked(pid_t *pid)
+{
+    fflush(stdout);
+    *pid = fork();
+    expect_true("fork", *pid >= 0);
+    if (*pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return *pid == 0;
 }
 
 unsigned threads_alive(void)

@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "tests/answer.h" /* next_random */
 
@@ -57,6 +58,9 @@ void fail_case(const char *file, int line, const char *tried,
     check_true(__FILE__, __LINE__, tried, #cond, (cond))
 #define expect_str(tried, got, wanted) \
     check_str(__FILE__, __LINE__, tried, got, wanted)
+#define expect_at_most(tried, got, most) \
+    check_at_most(__FILE__, __LINE__, tried, #most, (long long)(got), \
+                  (long long)(most))
 
 void check_int(const char *file, int line, const char *tried,
                const char *wanted_text, long long got, long long wanted);
@@ -64,6 +68,8 @@ void check_true(const char *file, int line, const char *tried,
                 const char *cond_text, bool holds);
 void check_str(const char *file, int line, const char *tried,
                const char *got, const char *wanted);
+void check_at_most(const char *file, int line, const char *tried,
+                   const char *most_text, long long got, long long most);
 
 /* Polls fn(arg) until it is true; false once the patience has run out. */
 bool wait_until(bool (*fn)(void *), void *arg);
@@ -95,6 +101,10 @@ bool actor_done(void *a);
 /* Waits until the actor is asleep inside fn, or has returned; true if it
  * is asleep. Tells nothing useful under valgrind. */
 bool actor_blocks(struct actor *a);
+
+/* Forks a child that lives as long as this process at most. True in the
+ * child. */
+bool forked(pid_t *pid);
 
 /* How many threads this process has now. */
 unsigned threads_alive(void);
