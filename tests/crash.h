@@ -126,6 +126,13 @@ void crash_fault(const struct crash_fault *fault);
 unsigned crash_fault_seen(void);
 unsigned crash_fault_hits(void);
 
+/* A process of its own: runs life(arg) in a child, with the fault armed (NULL:
+ * none). True if that killed it, false if it came to its end; whatever else
+ * becomes of it fails the case. Nothing of it is closed or synced at its end. */
+typedef void crash_life_fn(void *arg);
+bool crash_life(crash_life_fn *life, void *arg,
+                const struct crash_fault *fault);
+
 /* Only counts calls and hits them; remembers nothing. For long runs. */
 void crash_count(void);
 

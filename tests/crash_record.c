@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/crash_calls.h"
@@ -331,6 +332,28 @@ int inode_of_fd(int fd)
 void note_made(void)
 {
     made++;
+}
+
+bool crash_life(crash_life_fn *life, void *arg, const struct crash_fault *f)
+{
+    int status;
+
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        crash_fault(f);
+        life(arg);
+        fflush(stdout);
+        _exit(0);
+    }
+    expect_int("waitpid", waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status))
+        _exit(WEXITSTATUS(status)); /* it has said why */
+    if (WIFSIGNALED(status) && (!f || WTERMSIG(status) != SIGKILL))
+        fail_case(NULL, 0, "the life of a process, before it crashes",
+                  "nothing else ends it", "signal %d: %s", WTERMSIG(status),
+                  strsignal(WTERMSIG(status)));
+    return WIFSIGNALED(status);
 }
 
 /* ---- Directories of the tests themselves --------------------------------- */

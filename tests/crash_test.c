@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* How a case explores what it has recorded. */
@@ -118,23 +117,25 @@ static void power_interval(const struct run *run)
     changes(run, STORE_INTERVAL, true, "changes under STORE_INTERVAL");
 }
 
-/* A child's life, which ends without a word. */
-static void in_child(void (*life)(struct user *u, const char *root),
+/* A life of a process with the store in `root`. */
+struct life {
+    void (*live)(struct user *u, const char *root);
+    const char *root;
+};
+
+static void live(void *arg)
+{
+    struct life *life = arg;
+    struct user u = { .stream = 0 };
+
+    life->live(&u, life->root);
+}
+
+/* One that ends without a word. */
+static void in_child(void (*one)(struct user *u, const char *root),
                      const char *root)
 {
-    struct user u = { .stream = 0 };
-    int status;
-    pid_t child = fork();
-
-    if (child == 0) {
-        life(&u, root);
-        fflush(stdout);
-        _exit(0);
-    }
-    expect_int("waitpid", waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status))
-        _exit(WEXITSTATUS(status)); /* it has said why */
-    expect_true("the child lived to its end", WIFEXITED(status) != 0);
+    crash_life(live, &(struct life){ one, root }, NULL);
 }
 
 static void first_life(struct user *u, const char *root)
@@ -215,28 +216,15 @@ static void careless_life(struct user *u, const char *root)
 
 /* A life that ends after call `at`, or (within) in the middle of write `at`;
  * false when there was none. */
-static bool killed_life(void (*life)(struct user *u, const char *root),
+static bool killed_life(void (*one)(struct user *u, const char *root),
                         const char *root, bool within, unsigned at)
 {
     struct crash_fault fault = {
         within ? CRASH_WRITE : CRASH_ANY,
         within ? CRASH_KILL_WITHIN : CRASH_KILL_AFTER, 0, at, 1
     };
-    struct user u = { .stream = 0 };
-    int status;
 
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        crash_fault(&fault);
-        life(&u, root);
-        fflush(stdout);
-        _exit(0);
-    }
-    expect_int("waitpid", waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status))
-        _exit(WEXITSTATUS(status)); /* it has said why */
-    return WIFSIGNALED(status);
+    return crash_life(live, &(struct life){ one, root }, &fault);
 }
 
 static void kill_each(const struct run *run, bool within,
