@@ -811,14 +811,9 @@ static const struct test_case cases[] = {
 
 int main(int argc, char **argv)
 {
-    static struct test_case all[64];
-    size_t n = 0;
+    static const struct test_case *const tables[] = {
+        cases, store_hard_cases, store_history_cases, NULL
+    };
 
-    for (const struct test_case *c = cases; c->name; c++)
-        all[n++] = *c;
-    for (const struct test_case *c = store_hard_cases; c->name; c++)
-        all[n++] = *c;
-    for (const struct test_case *c = store_history_cases; c->name; c++)
-        all[n++] = *c;
-    return driver_main(argc, argv, all);
+    return driver_tables(argc, argv, tables);
 }
