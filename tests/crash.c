@@ -201,7 +201,10 @@ static const char *judge(struct explorer *x, const struct crash_seen *seen)
         int fewer = explained(seen, s, 0, low);
         if (fewer < 0)
             return "I3 only the last changes may be missing, no hole";
-        snprintf(got, room, "only the first %d changes are there", fewer);
+        if (fewer == 0)
+            snprintf(got, room, "none of the changes is there");
+        else
+            snprintf(got, room, "only the first %d changes are there", fewer);
         return "I1 an acknowledged change survives";
     }
     return NULL;
@@ -244,7 +247,7 @@ static void keep(struct explorer *x, const struct crash_seen *seen)
 static void say_lost(const struct explorer *x, char *text, size_t room)
 {
     const uint16_t *pick = x->power ? x->pick : NULL;
-    const char *between = "; lost: ";
+    const char *between = ";\nlost: ";
     size_t at = 0;
 
     *text = '\0';
@@ -282,8 +285,8 @@ static void say_when(struct explorer *x)
         event_words(i - 1, last, sizeof last);
     if (x->torn) {
         event_words(x->moment, next, sizeof next);
-        snprintf(lost, sizeof lost, ", and %zu bytes of the %.90s", x->torn,
-                 next);
+        snprintf(lost, sizeof lost, ",\nand within the next, of which %zu bytes "
+                 "come (%.90s)", x->torn, next);
     } else {
         say_lost(x, lost, sizeof lost);
     }
@@ -300,9 +303,9 @@ static void look_died(int signal_number)
     char tried[600];
 
     say_when(looking);
-    snprintf(tried, sizeof tried, "%s; %s", looking->plan->tried,
+    snprintf(tried, sizeof tried, "%s;\n%s", looking->plan->tried,
              looking->report->when);
-    fail_case("tests/crash.c", 0, tried, "it opens, and its keys are read",
+    fail_case(NULL, 0, tried, "it opens, and its keys are read",
               signal_number == SIGVTALRM ? "still busy after 4 s: %s"
                                          : "it dies: %s",
               strsignal(signal_number));
@@ -324,9 +327,12 @@ static void watch(struct explorer *x)
     looking = x;
     if (SANITIZED)
         return;
+    if (!x)     /* before its signal would kill without a word */
+        setitimer(ITIMER_VIRTUAL, &limit, NULL);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         signal(signals[i], x ? look_died : SIG_DFL);
-    setitimer(ITIMER_VIRTUAL, &limit, NULL);
+    if (x)
+        setitimer(ITIMER_VIRTUAL, &limit, NULL);
 }
 
 static const struct crash_seen *look(struct explorer *x)
@@ -555,8 +561,8 @@ void crash_expect(const struct crash_plan *plan, struct crash_report *report)
     if (!report->invariant)
         return;
     crash_drop_kept();
-    snprintf(tried, sizeof tried, "%s; %s", plan->tried, report->when);
-    fail_case("tests/crash.c", 0, tried, report->invariant, "%s",
+    snprintf(tried, sizeof tried, "%s;\n%s", plan->tried, report->when);
+    fail_case(NULL, 0, tried, report->invariant, "%s",
               report->got);
 }
 

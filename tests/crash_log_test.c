@@ -312,8 +312,8 @@ static bool one_maker(const struct run *run, const struct crash_fault *fault)
     crash_life(take_over, root, NULL);
     crash_stop();
     crash_remove(root);
-    snprintf(tried, sizeof tried, "LOG_CREATE, killed %s %u, another opens "
-             "and appends", fault->kind == CRASH_KILL_WITHIN
+    snprintf(tried, sizeof tried, "LOG_CREATE, killed %s %u; another appends",
+             fault->kind == CRASH_KILL_WITHIN
              ? "within its write" : "after its call", fault->at);
     crash_expect(&plan, &report);
     expect_true("there are disks to look at", report.disks > 5);

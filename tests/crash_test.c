@@ -250,8 +250,7 @@ static void kill_each(const struct run *run, bool within,
         in_child(next_life, root);
         crash_stop();
         crash_remove(root);
-        snprintf(tried, sizeof tried, "a process is killed %s %u, another "
-                 "opens the store and sets",
+        snprintf(tried, sizeof tried, "a process killed %s %u, another sets",
                  within ? "within its write" : "after its call", at);
         crash_expect(&plan, &report);
     }
