@@ -137,7 +137,7 @@ $(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn)
 	$(PROTO) $(DECODE))
 
 # Programs whose system calls are recorded, and made to fail (tests/crash.h).
-CRASH := crash crash_disk crash_record crash_calls crash_names
+CRASH := crash crash_disk crash_record crash_calls crash_names scratch
 comma := ,
 wrapped := $(addprefix -Wl$(comma)--wrap=,open open64 __open_2 __open64_2 \
 	openat openat64 __openat_2 creat creat64 write pwrite pwrite64 writev \
@@ -159,7 +159,7 @@ TESTS2A := $(addprefix $(B)/tests/,slab_test table_test imkv_test)
 BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
 REFS2A  := table_test imkv_test
 
-$(call test,log_test,log_test scratch $(CRASH),$(LOG))
+$(call test,log_test,log_test $(CRASH),$(LOG))
 $(call test,store_test,store_test store_hard_test store_history_test \
 	history_crew $(HISTORY) scratch,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))

@@ -228,7 +228,7 @@ static void keep(struct explorer *x, const struct crash_seen *seen)
     if (!seen->changed || seen->error || seen->broken)
         return;
     if (!*kept.scratch)
-        crash_scratch(kept.scratch);
+        scratch_make(kept.scratch);
     /* Some of all: each later one takes a place with a smaller chance. */
     kept.of++;
     unsigned place = kept.n < KEPT ? kept.n
@@ -544,7 +544,7 @@ void crash_explore(const struct crash_plan *plan, struct crash_report *report)
     x->disk = disk_create();
     x->memory = calloc(REMEMBERED, sizeof *x->memory);
     expect_true("memory", x->memory != NULL);
-    crash_scratch(x->scratch);
+    scratch_make(x->scratch);
     explore_all(x);
     crash_remove(x->scratch);
     disk_destroy(x->disk);

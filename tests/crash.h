@@ -39,6 +39,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/scratch.h"
+
 enum {
     CRASH_KEYS = 24,        /* keys are numbers below this; */
     CRASH_STREAMS = 6,      /* a stream of changes is one writer's, */
@@ -48,8 +50,7 @@ enum {
 /* A value is a number: 0 for none, or what a test makes bytes of. */
 enum { CRASH_ABSENT = 0, CRASH_GARBAGE = 0xffff };
 
-/* A fresh directory, on a RAM disk if there is one; and its end. */
-void crash_scratch(char path[128]);
+/* The end of a directory (scratch_make's), with all that is in it; unseen. */
 void crash_remove(const char *path);
 
 /* ---- Recording ----------------------------------------------------------- */

@@ -78,7 +78,7 @@ static void must(struct trial *t, unsigned key, unsigned value,
 static void trial_begin(struct trial *t, enum store_durability d)
 {
     memset(t, 0, sizeof *t);
-    crash_scratch(t->root);
+    scratch_make(t->root);
     crash_record(t->root);
     TRY("setting keys in a new store");
     expect_int("store_open", user_open(&t->u, t->root, d, 0), 0);
@@ -315,7 +315,7 @@ static bool open_fails(unsigned calls, int err, unsigned at, bool old)
     } else {
         trial_end(&t);
         memset(t.want, 0, sizeof t.want);
-        crash_scratch(t.root);
+        scratch_make(t.root);
         crash_record(t.root);
     }
     TRY("opening %s store, call %u fails (%s)", old ? "a torn" : "a new", at,
@@ -673,13 +673,13 @@ static void rounds(const struct run *run, bool compacting)
     char root[128];
 
     expect_true("shared memory", tally != MAP_FAILED);
-    crash_scratch(root);
+    scratch_make(root);
     for (unsigned i = 0; i < KILL_WRITERS; i++)
         w[i].tally = &tally[i];
     for (unsigned round = 0; round < run->size; round++) {
         if (!compacting && round % 10 == 0) {
             crash_remove(root);
-            crash_scratch(root);
+            scratch_make(root);
             for (unsigned i = 0; i < KILL_WRITERS; i++)
                 memset(w[i].value, 0, sizeof w[i].value);
         }

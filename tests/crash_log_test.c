@@ -229,7 +229,7 @@ static void explore(const struct run *run, bool power, bool sync_each)
     struct crash_report report;
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     live(root, sync_each);
     crash_remove(root);
     crash_expect(&plan, &report);
@@ -306,7 +306,7 @@ static bool one_maker(const struct run *run, const struct crash_fault *fault)
     };
     struct crash_report report;
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     bool killed = crash_life(make_log, root, fault);
     crash_life(take_over, root, NULL);

@@ -358,16 +358,6 @@ bool crash_life(crash_life_fn *life, void *arg, const struct crash_fault *f)
 
 /* ---- Directories of the tests themselves --------------------------------- */
 
-void crash_scratch(char path[128])
-{
-    const char *tmp = getenv("TMPDIR");
-    const char *below = tmp ? tmp : access("/dev/shm", W_OK | X_OK) == 0
-                        ? "/dev/shm" : "/tmp";
-
-    snprintf(path, 128, "%s/kvs-crash-XXXXXX", below);
-    expect_true("mkdtemp for the test's files", mkdtemp(path) != NULL);
-}
-
 void crash_remove(const char *path)
 {
     DIR *dir = opendir(path);

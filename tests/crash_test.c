@@ -74,7 +74,7 @@ static void changes(const struct run *run, enum store_durability d, bool power,
     struct user u = { .stream = 0 };
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     opened(&u, root, d);
     some_changes(&u, 1);
@@ -165,7 +165,7 @@ static void power_after_kill(const struct run *run)
 {
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     in_child(first_life, root);
     unsigned files = store_files(root);
@@ -243,7 +243,7 @@ static void kill_each(const struct run *run, bool within,
         struct crash_report report;
         char root[128];
 
-        crash_scratch(root);
+        scratch_make(root);
         crash_record(root);
         killed = killed_life(life, root, within, at);
         plan.from = crash_events();
@@ -315,7 +315,7 @@ static void always_together(const struct run *run)
     struct user u = { .stream = 0 };
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     opened(&u, root, STORE_ALWAYS);
     unsigned files = store_files(root);
@@ -345,7 +345,7 @@ static void with_compactions(const struct run *run, enum store_durability d,
     struct user u = { .stream = 0 };
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     opened(&u, root, d);
     some_changes(&u, 1);
@@ -390,7 +390,7 @@ static void compact_small(const struct run *run)
     struct user u = { .stream = 0 };
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     opened(&u, root, STORE_ALWAYS);
     expect_int("store_compact of nothing", user_compact(&u), 0);
@@ -418,7 +418,7 @@ static void removed_stays_removed(const struct run *run)
     unsigned files = 0;
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     for (unsigned round = 0; round < 3; round++) {
         opened(&u, root, STORE_ALWAYS);
