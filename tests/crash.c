@@ -401,7 +401,11 @@ static bool try_kill(struct explorer *x)
     size_t cuts[] = { 1, e->len / 2, e->len - 1,
                       1 + next_random(&x->random) % (e->len - 1),
                       1 + next_random(&x->random) % (e->len - 1) };
-    for (size_t i = 0; i < sizeof cuts / sizeof *cuts && well; i++) {
+    size_t n = sizeof cuts / sizeof *cuts;
+    /* Where the power fails, too, there are torn pages besides. */
+    size_t i = x->plan->power ? next_random(&x->random) % n : 0;
+    n = x->plan->power ? i + 1 : n;
+    for (; i < n && well; i++) {
         log->event[CRASH_EVENTS] = *e;
         log->event[CRASH_EVENTS].len = cuts[i];
         disk_event(x->disk, CRASH_EVENTS);

@@ -218,12 +218,14 @@ void set_faults(const struct run *run)
 
 /* ---- Syncs that fail ------------------------------------------------------- */
 
-static void explored(const struct run *run, struct trial *t, unsigned files)
+/* From event `from` on: what was before is the same in every trial. */
+static void explored(const struct run *run, struct trial *t, unsigned files,
+                     size_t from)
 {
     struct looker looker = { .files = files };
     struct crash_plan plan = { .look = store_look, .arg = &looker,
                                .seed = run->seed, .per_moment = 12,
-                               .power = true, .tried = trying };
+                               .from = from, .power = true, .tried = trying };
     struct crash_report report;
 
     trial_end(t);
@@ -242,6 +244,7 @@ static bool sync_fails(const struct run *run, enum store_durability d,
 
     trial_begin(&t, d);
     unsigned files = store_files(t.root);
+    size_t from = crash_events();
     TRY("sync %u fails under %s", at, d == STORE_NONE ? "STORE_NONE"
                                                        : "STORE_ALWAYS");
     crash_fault(&fault);
@@ -263,7 +266,7 @@ static bool sync_fails(const struct run *run, enum store_durability d,
         store_stats(t.u.store, &stats);
         expect_true("store_stats says that a sync has failed", stats.failed);
     }
-    explored(run, &t, files);
+    explored(run, &t, files, from);
     return hit;
 }
 
@@ -439,6 +442,7 @@ void compact_sync_fails(const struct run *run)
 
         trial_begin(&t, STORE_ALWAYS);
         unsigned files = store_files(t.root);
+        size_t from = crash_events();
         TRY("sync %u of a compaction fails", at);
         crash_fault(&fault);
         int err = user_compact(&t.u);
@@ -450,7 +454,7 @@ void compact_sync_fails(const struct run *run)
         if (change(&t, 6, 107) == 0)
             change(&t, 0, 108);
         check_all(&t, "all keys can be read after a failed sync");
-        explored(run, &t, files);
+        explored(run, &t, files, from);
         expect_true("a compaction syncs", hit || at > 1);
     }
 }
