@@ -95,9 +95,12 @@ DECODE := $(call stage2,decode)
 CLIENT := $(call stage2,client) $(PROTO)
 SERVER := $(call stage2,server server_stats reactor conn) $(DECODE) $(PROTO)
 
+# A look into a store's files, for kvs.
+FILES  := $(call stage2,kvs_files kvs_repair kvs_source)
+
 PROGRAMS := kvs kvs-client kvs-server
 STAGE2   := $(addprefix $(B)/stage2/,$(PROGRAMS))
-$(B)/stage2/kvs: $(call stage2,kvs kvs_files) $(STORE) $(MINE) $(COMMON)
+$(B)/stage2/kvs: $(call stage2,kvs) $(FILES) $(STORE) $(MINE) $(COMMON)
 $(B)/stage2/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
 $(B)/stage2/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE) \
 	$(POOL_$(POOL)) $(B)/pool-is $(COMMON)
@@ -207,7 +210,7 @@ FUZZERS     := decode replay files
 FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
 FUZZ_decode := $(DECODE) $(PROTO)
 FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
-FUZZ_files  := $(B)/tests/fuzz/image.o $(call stage2,kvs_files) $(STORE)
+FUZZ_files  := $(B)/tests/fuzz/image.o $(FILES) $(STORE)
 define fuzz_program
 $(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
 	$(FUZZ_$(1)) $(MINE) $(COMMON)
