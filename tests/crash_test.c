@@ -291,27 +291,42 @@ static void write_own_keys(void *arg)
 struct reader {
     struct actor actor;
     struct store *store;
-    size_t rounds;
+    struct writer *writers;
 };
 
-/* Values of stream s are 1 + 200 s + i, made by its change i + 1. */
+static bool all_written(struct writer *w)
+{
+    for (unsigned i = 0; i < WRITERS; i++)
+        if (!actor_done(&w[i].actor))
+            return false;
+    return true;
+}
+
+/* As long as they write. Values of stream s are 1 + 200 s + i, made by its
+ * change i + 1; each is noted when it is first seen. */
 static void read_all_keys(void *arg)
 {
     struct reader *r = arg;
+    int last[4 * WRITERS] = { 0 };
+    bool end = false;
 
-    for (unsigned i = 0; i < 8 * r->rounds; i++) {
-        int value = stored(r->store, i % (4 * WRITERS));
-        expect_true("a get beside sets", value >= 0);
-        if (value > 0)
-            crash_was_read((unsigned)(value - 1) / 200,
-                           (unsigned)(value - 1) % 200 + 1);
+    while (!end) {
+        end = all_written(r->writers);
+        for (unsigned key = 0; key < 4 * WRITERS; key++) {
+            int value = stored(r->store, key);
+            expect_true("a get beside sets", value >= 0);
+            if (value > 0 && value != last[key])
+                crash_was_read((unsigned)(value - 1) / 200,
+                               (unsigned)(value - 1) % 200 + 1);
+            last[key] = value;
+        }
     }
 }
 
 static void always_together(const struct run *run)
 {
     struct writer w[WRITERS];
-    struct reader r = { .rounds = EACH };
+    struct reader r = { .writers = w };
     struct user u = { .stream = 0 };
     char root[128];
 
