@@ -163,6 +163,10 @@ struct crash_plan {
     void *arg;
     uint64_t seed;
     unsigned per_moment;    /* disks a moment, at most */
+    bool one_cut;           /* the process dies within a write at one place
+                               only; else at five. For long records whose
+                               torn pages (power) or a twin (a plan without
+                               power) show the rest */
     size_t from;            /* events before this are no moments; 0: all */
     bool power;             /* else only the process dies */
     bool keep;              /* some that were `changed`, for crash_kept */

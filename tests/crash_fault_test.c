@@ -225,7 +225,8 @@ static void explored(const struct run *run, struct trial *t, unsigned files,
     struct looker looker = { .files = files };
     struct crash_plan plan = { .look = store_look, .arg = &looker,
                                .seed = run->seed, .per_moment = 12,
-                               .from = from, .power = true, .tried = trying };
+                               .from = from, .power = true, .one_cut = true,
+                               .tried = trying };
     struct crash_report report;
 
     trial_end(t);

@@ -29,7 +29,8 @@ static void explore(const struct run *run, const struct exploration *e)
                              .compacts = e->compacts };
     struct crash_plan plan = {
         .look = store_look, .arg = &looker, .seed = run->seed,
-        .per_moment = e->per_moment, .power = e->power, .keep = e->keep,
+        .per_moment = e->per_moment, .power = e->power,
+        .one_cut = e->power, .keep = e->keep,
         .tried = e->tried
     };
     struct crash_report report;
@@ -237,7 +238,7 @@ static void kill_each(const struct run *run, bool within,
         struct looker looker = { .files = 99 };
         struct crash_plan plan = {
             .look = store_look, .arg = &looker, .power = true,
-            .seed = run->seed, .per_moment = (unsigned)run->size,
+            .one_cut = true, .seed = run->seed, .per_moment = (unsigned)run->size,
             .tried = tried
         };
         struct crash_report report;
