@@ -342,9 +342,9 @@ static void always_together(const struct run *run)
         actor_start(&w[i].actor, write_own_keys, &w[i]);
     }
     actor_start(&r.actor, read_all_keys, &r);
+    actor_join(&r.actor);       /* it looks at the writers, until they end */
     for (unsigned i = 0; i < WRITERS; i++)
         actor_join(&w[i].actor);
-    actor_join(&r.actor);
     crash_stop();
     store_close(u.store);
     crash_remove(root);
