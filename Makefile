@@ -96,9 +96,12 @@ CLIENT := $(call stage2,client) $(PROTO)
 REACTOR := $(call stage2,reactor reactor_conn reactor_door conn) $(PROTO)
 SERVER := $(call stage2,server server_stats) $(REACTOR) $(DECODE)
 
+# A look into a store's files, for kvs.
+FILES  := $(call stage2,kvs_files kvs_repair kvs_source)
+
 PROGRAMS := kvs kvs-client kvs-server
 STAGE2   := $(addprefix $(B)/stage2/,$(PROGRAMS))
-$(B)/stage2/kvs: $(call stage2,kvs kvs_files) $(STORE) $(MINE) $(COMMON)
+$(B)/stage2/kvs: $(call stage2,kvs) $(FILES) $(STORE) $(MINE) $(COMMON)
 $(B)/stage2/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
 $(B)/stage2/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE) \
 	$(POOL_$(POOL)) $(B)/pool-is $(COMMON)
@@ -137,7 +140,7 @@ $(call test,reactor_test,reactor_test peer,$(REACTOR) $(DECODE))
 $(call test,reactor_hard_test,reactor_hard_test peer,$(REACTOR) $(DECODE))
 
 # Programs whose system calls are recorded, and made to fail (tests/crash.h).
-CRASH := crash crash_disk crash_record crash_calls crash_names
+CRASH := crash crash_disk crash_record crash_calls crash_names scratch
 comma := ,
 wrapped := $(addprefix -Wl$(comma)--wrap=,open open64 __open_2 __open64_2 \
 	openat openat64 __openat_2 creat creat64 write pwrite pwrite64 writev \
@@ -159,7 +162,7 @@ TESTS2A := $(addprefix $(B)/tests/,slab_test table_test imkv_test)
 BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
 REFS2A  := table_test imkv_test
 
-$(call test,log_test,log_test scratch $(CRASH),$(LOG))
+$(call test,log_test,log_test $(CRASH),$(LOG))
 $(call test,store_test,store_test store_hard_test store_history_test \
 	history_crew $(HISTORY) scratch,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
@@ -207,7 +210,7 @@ FUZZERS     := decode replay files
 FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
 FUZZ_decode := $(DECODE) $(PROTO)
 FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
-FUZZ_files  := $(B)/tests/fuzz/image.o $(call stage2,kvs_files) $(STORE)
+FUZZ_files  := $(B)/tests/fuzz/image.o $(FILES) $(STORE)
 define fuzz_program
 $(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
 	$(FUZZ_$(1)) $(MINE) $(COMMON)

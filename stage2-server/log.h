@@ -105,12 +105,12 @@ int log_replay(struct log_file *log, log_replay_fn *fn, void *arg,
 int log_append(struct log_file *log, struct record *records, size_t n,
                struct log_position *positions);
 
-/* All that was appended is on the disk.  (2.5) */
+/* All that was appended is on the disk. LOG_READ: nothing was; 0.  (2.5) */
 int log_sync(struct log_file *log);
 
 /* Writes a mark, so that the file itself says how much of it is durable: to
  * be called after log_sync, before a clean close. Does nothing when the file
- * says so already.  (2.5) */
+ * says so already, or has no changes.  (2.5) */
 int log_mark(struct log_file *log);
 
 /* The value of the record at `position`, into *value (replaced), if the

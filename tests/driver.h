@@ -46,7 +46,12 @@ struct test_case {
 /* Runs the case that argv names; the table ends with a NULL name. */
 int driver_main(int argc, char **argv, const struct test_case *cases);
 
-/* Ends the case at once with a failure; printf-like. */
+/* The same with the cases of several tables; a NULL ends them. */
+int driver_tables(int argc, char **argv,
+                  const struct test_case *const *tables);
+
+/* Ends the case at once with a failure; printf-like. What is long is broken
+ * into lines, and so it is at a newline; file NULL: no place is named. */
 void fail_case(const char *file, int line, const char *tried,
                const char *expected, const char *got, ...)
     __attribute__((noreturn, format(printf, 5, 6)));

@@ -110,6 +110,15 @@ points_of() {
     [[ $output == *"tests/channel_test.c:"* ]]
 }
 
+@test "code that ends the process itself: that is said" {
+    copy_tree "$T"
+    cd "$T"
+    sed -i 's/^    ch->count++;$/    exit(1);/' stage1-pool/channel.c
+    run make one CASE=channel/order
+    [ "$status" -ne 0 ]
+    [[ $output == *"ended with status 1, and no check says why"* ]]
+}
+
 @test "a mistake in the channel does not cost the pool's points" {
     submission cascade
     sed -i 's/^    ch->count--;$/    ch->count = 0;/' "$S/stage1-pool/channel.c"
