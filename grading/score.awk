@@ -48,6 +48,7 @@ files == 2 && NF >= 8 {
 }
 
 files == 3 {
+    whole = $1
     ref = sub(/\+ref$/, "", $1)
     sub(/~[0-9]+$/, "", $1)
     if (ref) { ref_verdict[$1] = $2; ref_summary[$1] = $3; next }
@@ -58,6 +59,7 @@ files == 3 {
         (verdict[$1] == "SLOW" && $2 != "PASS")) {
         verdict[$1] = $2
         summary[$1] = $3
+        said_by[$1] = whole
     }
 }
 
@@ -86,7 +88,7 @@ function judge(c, tool,    k, v, s) {
     k = c ":" tool
     v = verdict[k]
     s = summary[k]
-    detail[k] = k
+    detail[k] = k in said_by ? said_by[k] : k
     if (runs[k] > good[k] && good[k] > 0) {
         v = "FLAKY"
         s = (runs[k] - good[k]) " of " runs[k] " runs failed: " s
