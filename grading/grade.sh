@@ -152,11 +152,14 @@ fi
 
 # ---- explain, score, write ---------------------------------------------------
 
-# Valgrind logs with exactly one ERROR SUMMARY, of no errors, for each process.
+# Valgrind logs with exactly one ERROR SUMMARY, of no errors, for each process,
+# and no descriptor left open (which valgrind does not count as an error).
 find "$log" -name '*.vg.*' -exec awk '
-    FNR == 1 { if (name != "") done_with(); name = FILENAME; n = zero = 0 }
+    FNR == 1 { if (name != "") done_with(); name = FILENAME; n = zero = open = 0 }
     /ERROR SUMMARY: / { n++; zero += / 0 errors / }
-    function done_with() { if (n == 1 && zero == 1) print name }
+    / Open (file descriptor|AF_)/ { open++ }
+    open && /<inherited from parent>/ { open-- }
+    function done_with() { if (n == 1 && zero == 1 && !open) print name }
     END { if (name != "") done_with() }' {} + | sed 's/\.vg\.[0-9]*$//' |
     sort | uniq -c | awk '$1 == 1 { print $2 }' >"$out/whole.txt"
 

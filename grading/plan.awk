@@ -16,9 +16,8 @@ BEGIN {
     split("b m h t x", letters, " ")
     valgrind = "valgrind\t--command-line-only=yes\t--error-exitcode=99" \
         "\t--trace-children=yes\t--num-callers=30"
-    command["memcheck"] = valgrind "\t--tool=memcheck\t--fair-sched=yes" \
-        "\t--track-fds=yes"
-    leaks["memcheck"] = "\t--leak-check=full" \
+    command["memcheck"] = valgrind "\t--tool=memcheck\t--fair-sched=yes"
+    leaks["memcheck"] = "\t--track-fds=yes\t--leak-check=full" \
         "\t--show-leak-kinds=definite,indirect,possible" \
         "\t--errors-for-leak-kinds=definite,indirect,possible"
     command["helgrind"] = valgrind "\t--tool=helgrind\t--fair-sched=yes" \
