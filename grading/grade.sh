@@ -190,8 +190,8 @@ awk -v stage="$stage" -v alive="$alive" -v quick="$quick" -v speed="$speed" \
     -v warnings="$(wc -l <"$out/warnings.txt")" -f grading/score.awk \
     grading/points.tsv grading/cases.tsv "$out/verdicts.tsv" \
     "$out/speed.tsv" >"$out/model.tsv"
-awk -v out="$out" -v quick="$quick" -f grading/write_text.awk \
-    "$out/model.tsv" >"$out/grade.txt"
+awk -v out="$out" -v quick="$quick" -v stage="$stage" -f grading/wrap.awk \
+    -f grading/write_text.awk "$out/model.tsv" >"$out/grade.txt"
 if [ -z "$quick" ]; then
     grading/write_json.sh "$out" >"$out/results.json"
     awk -v out="$out" -f grading/write_junit.awk "$out/model.tsv" \
