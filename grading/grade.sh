@@ -32,7 +32,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -z "$cases" ] || [ -r "$cases" ] || die "--cases $cases: cannot be read"
-stages=$(awk -F '\t' '$1 == "stage" { print $2 }' grading/points.tsv)
+stages=$(parts)
 [ -n "$out" ] || out=build/$(if [ -n "$quick" ]; then echo quick; else echo grade; fi)
 [ -z "$stage" ] || grep -qxF "$stage" <<<"$stages" ||
     die "STAGE=$stage: choose one of: ${stages//$'\n'/ }"
@@ -47,7 +47,9 @@ mkdir -p "$out/log" "$out/detail"
 log=$out/log
 jobs=$(if [ -n "$light" ]; then echo 1; else how_many_jobs; fi)
 write_own_list
-say() { [ -n "$quick" ] || printf '%s\n' "$*"; }
+say() { if [ -n "$quick" ]; then live "${stage:+part $stage: }$*"; else printf '%s\n' "$*"; fi; }
+[ -z "$quick" ] || [ -d build/dbg/tests ] ||
+    echo "building for the first time, which takes up to half a minute" >&2
 
 # ---- given files -------------------------------------------------------------
 
@@ -92,8 +94,7 @@ fi
 
 # The cases' files: on a RAM disk, and gone afterwards, also those of a case
 # that was ended.
-TMPDIR=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm ||
-    echo /tmp)/grade.XXXXXX") || exit 1
+TMPDIR=$(mktemp -d "$(ram_disk)/grade.XXXXXX") || exit 1
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
@@ -197,6 +198,7 @@ if [ -z "$quick" ]; then
     awk -v out="$out" -f grading/write_junit.awk "$out/model.tsv" \
         >"$out/junit.xml"
 fi
+[ -z "$quick" ] || live ''
 cat "$out/grade.txt"
 awk -F '\t' '$1 == "total" { ok = $4 > 0 && $3 >= $4 } END { exit !ok }' \
     "$out/model.tsv"

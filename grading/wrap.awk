@@ -2,9 +2,14 @@
 #
 #     awk [-v wrapped=INDENT] -f wrap.awk [-f PROGRAM.awk] FILE
 #
-# With `wrapped` every line is printed with that in front of it.
+# With `wrapped` every line is printed with that in front of it. What follows a
+# tab, if there is one, stays in a column of its own.
 
-wrapped != "" { wrap($0, wrapped) }
+wrapped != "" {
+    tab = index($0, "\t")
+    sub(/\t/, "")
+    wrap($0, wrapped, tab ? tab - 1 : "")
+}
 
 # Prints a text behind an indent, broken between words (within one only where
 # it fills a line). What follows is indented as far as `hang` says, or as the
@@ -15,7 +20,7 @@ function wrap(text, indent, hang,    room, lead, cut) {
     lead = RLENGTH
     if (hang == "")
         hang = substr(text, 1, lead) ~ /:/ ? lead : lead + 2
-    hang = sprintf("%" (hang < room / 2 ? hang : 2) "s", "")
+    hang = sprintf("%" (hang < room - 20 ? hang : 2) "s", "")
     while (length(text) > room) {
         for (cut = room + 1; cut > lead + 1; cut--)
             if (substr(text, cut, 1) == " ")

@@ -90,8 +90,11 @@ threes() {
     [ "$(grep -cE '^[0-9]+ of ' <<<"$output")" -eq 1 ]
     run make --no-print-directory hint TASK=1.2
     [ "$(grep -cE '^[0-9]+ of ' <<<"$output")" -eq 2 ]
-    for t in 1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8; do
-        make --no-print-directory hint TASK=$t
+    mapfile -t tasks < <(awk -F '\t' '$1 == "task" { print $2 }' \
+        grading/points.tsv)
+    [ ${#tasks[@]} -gt 10 ]
+    for t in "${tasks[@]}"; do
+        make --no-print-directory hint TASK="$t"
     done
     run make --no-print-directory hint TASK=9.9
     [ "$status" -ne 0 ]
@@ -154,6 +157,52 @@ threes() {
     [ "$status" -eq 0 ]
     run make -s V=tsan stage1
     [ "$status" -eq 0 ]
+}
+
+@test "the first page is written for the part with which a handout begins" {
+    for from in 1 $(awk -F '\t' '$1 == "stage" { print $2 }' \
+        "$TOP/grading/points.tsv" | sed 1d); do
+        lab=$BATS_TEST_TMPDIR/$from
+        make_handout "$lab" "$from"
+        cd "$lab"
+        echo "$from" && cat README.md
+        [ "$(grep -c '[@{}]' README.md)" -eq 0 ]
+        [ "$(grep -oE 'STAGE=[^ `]+|make test[0-9A-Z]+' README.md |
+            sed 's/.*=//; s/make test//' | sort -u)" = "$from" ]
+        mapfile -t named < <(grep -oE 'CASE=[a-z_0-9/]+' README.md)
+        [ ${#named[@]} -ge 2 ]
+        for c in "${named[@]#CASE=}"; do
+            t=$(awk -F '\t' -v c="$c" '$1 == c { print $2 }' grading/cases.tsv)
+            [ "$(awk -F '\t' -v t="$t" '$1 == "task" && $2 == t "" { print $3 }' \
+                grading/points.tsv)" = "$from" ]
+        done
+        # links, its own and those of the pages that it names
+        for f in README.md grading/README.md stage*/README*.md; do
+            for link in $(grep -oE '\]\([^)#:]+\)' "$f" | tr -d ']()'); do
+                echo "$f: $link" && [ -e "$(dirname "$f")/$link" ]
+            done
+        done
+        [ "$(make -s help | grep -c "make test$from ")" -eq 1 ]
+        awk 'length($0) > 80 && !/^\|/ { print; bad = 1 } END { exit bad }' \
+            README.md
+    done
+    [ ! -e grading/INSTRUCTORS.md ]
+    ! grep -qi 'mutant' grading/README.md README.md || false
+}
+
+@test "next goes on where the work begins, and says when a part is to be graded" {
+    lab=$BATS_TEST_TMPDIR/next
+    make_handout "$lab" 2A
+    cd "$lab"
+    cp "$TOP"/stage2-server/{slab,table,imkv}.c stage2-server/
+    run make --no-print-directory next
+    echo "$output"
+    [[ $output == *"first time"* ]]
+    [[ $output == *"make grade STAGE=2A"*"Task 2.5"* ]]
+    [[ $output == *"make test2B"* ]]
+    run make --no-print-directory test2A
+    echo "$output"
+    [[ $output == *"Next: make grade STAGE=2A"* ]]
 }
 
 @test "FROM=2A, 2B, 2C: earlier parts have full marks, later ones 0" {
