@@ -151,7 +151,7 @@ case $code in
 0 | 66 | 99) ;;
 1) answer FAIL "" < <(check_failed) ;;
 126 | 127) answer FAIL "it does not build or cannot be started" \
-    < <(grep -a 'error' "$(dirname "$log")/../build.log" | head -n 3) ;;
+    < <(grep -aE 'error:|undefined reference' "$(dirname "$log")/../build.log" | head -n 3) ;;
 *) answer FAIL "ended with status $code" < <(tail -n 5 "$log") ;;
 esac
 [ "$word" = yes ] ||
