@@ -3,6 +3,7 @@
 #
 #     grading/grade.sh [--stage S] [--quick] [--light] [--no-speed]
 #                      [--submission DIR] [--ref DIR] [--out DIR] [--cases FILE]
+#                      [--alive LETTERS]
 #
 # --quick       the cases bare, once: what `make test1` runs
 # --light       one run at a time, for small machines
@@ -10,13 +11,14 @@
 # --ref         the tree of a correct solution, built: a later task is then
 #               also run with its earlier modules, and the better counts
 # --cases       only these, a name a line: the others count as not run
+# --alive       the tools that work here (see canaries.sh), when that is known
 #
 # Writes build/grade/, or build/quick/ (see grading/README.md); exit 0 only on full marks.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . grading/lib.sh
 
-stage='' quick='' light='' speed=yes submission='' ref='' out='' cases=''
+stage='' quick='' light='' speed=yes submission='' ref='' out='' cases='' alive=''
 while [ $# -gt 0 ]; do
     case $1 in
     --stage) stage=$2 && shift ;;
@@ -27,6 +29,7 @@ while [ $# -gt 0 ]; do
     --ref) ref=$2 && shift ;;
     --out) out=$2 && shift ;;
     --cases) cases=$2 && shift ;;
+    --alive) alive=$2 && shift ;;
     *) die "grade.sh: unknown option $1" ;;
     esac
     shift
@@ -38,7 +41,7 @@ stages=$(parts)
     die "STAGE=$stage: choose one of: ${stages//$'\n'/ }"
 if [ -n "$submission" ]; then
     exec grading/submission.sh "$submission" ${stage:+--stage "$stage"} \
-        ${light:+--light} ${cases:+--cases "$cases"}
+        ${light:+--light} ${cases:+--cases "$cases"} ${alive:+--alive "$alive"}
 fi
 
 # A fresh start, but for what `make mutants` has left here.
@@ -47,7 +50,13 @@ mkdir -p "$out/log" "$out/detail"
 log=$out/log
 jobs=$(if [ -n "$light" ]; then echo 1; else how_many_jobs; fi)
 write_own_list
-say() { if [ -n "$quick" ]; then live "${stage:+part $stage: }$*"; else printf '%s\n' "$*"; fi; }
+say() {
+    if [ -n "$quick" ]; then
+        live "${stage:+part $stage: }$*"
+    else
+        printf '%s\n' "$*"
+    fi
+}
 [ -z "$quick" ] || [ -d build/dbg/tests ] ||
     echo "building for the first time, which takes up to half a minute" >&2
 
@@ -85,8 +94,9 @@ grep -a 'warning:' "$out/build.log" | grep -aFf "$OWN" |
 
 FACTOR=1
 [ -n "$quick" ] || FACTOR=$(grading/calibrate.sh)
-alive=b
-if [ -z "$quick" ]; then
+if [ -n "$quick" ]; then
+    alive=b
+elif [ -z "$alive" ]; then
     alive=$(grading/canaries.sh "$log")
 fi
 

@@ -33,7 +33,8 @@ header() { sed -n "s/^$2: *//p" "$1" | head -n 1; }
 
 # grade NAME OPTIONS...: the model is in build/submissions/NAME/model.tsv.
 grade() {
-    grading/submission.sh "$scratch/$1" "${@:2}" >"$scratch/$1.txt" 2>&1
+    grading/submission.sh "$scratch/$1" --alive bmhtx "${@:2}" \
+        >"$scratch/$1.txt" 2>&1
 }
 
 # lost MODEL: "case:tool" of every check that speaks against the solution.

@@ -65,5 +65,5 @@ else
 fi | awk -v wrapped='    ' -f grading/wrap.awk
 [[ $summary =~ ^schedule\ ([0-9]+): ]] &&
     echo "  draw it: make replay CASE=$only SEED=${BASH_REMATCH[1]}"
-[ "$verdict" = NOT-WRITTEN ] || echo "  all of the output: $log (and beside it)"
+[ "$verdict" = NOT-WRITTEN ] || echo "  all of the output is in $out/"
 exit 1

@@ -250,6 +250,9 @@ scored() {
     printf '1\t0\tFAIL\tnot done after 20 s\n' >"$T.speed"
     scored 1
     grep -qE '^  1.8 1 producer +fail: not done after 20 s +0/5$' "$T.txt"
+    # and a bonus that is missed is no failure
+    grep -q '^FAIL  speed/1.8 1 producer  ' "$T.txt"
+    [ "$(grep -c '^[A-Z].*bonus  (' "$T.txt")" -eq 0 ]
 }
 
 @test "a quick run that is green says what make grade adds" {
