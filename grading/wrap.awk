@@ -13,13 +13,13 @@ wrapped != "" {
 
 # Prints a text behind an indent, broken between words (within one only where
 # it fills a line). What follows is indented as far as `hang` says, or as the
-# words behind a label like "expected:", or by two more.
+# words behind a label like "expected:" (and what continues them), or by two more.
 function wrap(text, indent, hang,    room, lead, cut) {
     room = 80 - length(indent)
     match(text, /^ *((tried|expected|got|at|seed): +)?/)
     lead = RLENGTH
     if (hang == "")
-        hang = substr(text, 1, lead) ~ /:/ ? lead : lead + 2
+        hang = substr(text, 1, lead) ~ /:/ || lead >= 10 ? lead : lead + 2
     hang = sprintf("%" (hang < room - 20 ? hang : 2) "s", "")
     while (length(text) > room) {
         for (cut = room + 1; cut > lead + 1; cut--)
