@@ -157,7 +157,7 @@ case $code in
 1) answer FAIL "" < <(echo "ended with status 1, and no check says why" &&
     tail -n 5 "$log" | tr -cd '[:print:]\n' | cut -c1-300) ;;
 126 | 127) answer FAIL "it does not build or cannot be started" \
-    < <(grep -a 'error' "$(dirname "$log")/../build.log" | head -n 3) ;;
+    < <(grep -aE 'error:|undefined reference' "$(dirname "$log")/../build.log" | head -n 3) ;;
 *) answer FAIL "ended with status $code" < <(tail -n 5 "$log") ;;
 esac
 [ "$word" = yes ] ||

@@ -41,13 +41,14 @@ BEGIN {
 
 /^#/ { next }
 
+$1 == "stage" { if (first_part == "") first_part = $2 "" }
 $1 == "task" { stage_of[$2] = $3; next }
 
 NF < 8 || $1 !~ /\// { next }
 
 {
     if (stage != "" && ($2 == "0" || stage_of[$2] != stage) &&
-        !($2 == "0" && stage == 1))
+        !($2 == "0" && stage == first_part))
         next
     if (only != "" && $1 != only)
         next
