@@ -16,7 +16,7 @@
 
 enum {
     INLINE_MAX = 64 * 1024,
-    NUMBER_MAX = 24,                /* bytes of a line that holds a number */
+    NUMBER_MAX = 12,                /* digits of a number */
     WORDS_MAX = 1 + 2 * PROTO_BATCH_MAX,
     KEPT = 10,                      /* words that are looked at one by one */
     ROOM = 16,                      /* for "$LENGTH\r\n" before a value */
@@ -100,19 +100,23 @@ static int fail(struct proto_request *out, enum say say)
  * -EPROTO. */
 static ssize_t parse_number(const unsigned char *at, size_t left, long *out)
 {
-    const unsigned char *lf = memchr(at, '\n', left < NUMBER_MAX ? left
-                                                                 : NUMBER_MAX);
-    char text[NUMBER_MAX + 1] = "", *end;
+    bool minus = left > 0 && at[0] == '-';
+    size_t i = minus, first = i;
+    long n = 0;
 
-    if (!lf)
-        return left < NUMBER_MAX ? 0 : -EPROTO;
-    size_t len = (size_t)(lf - at);
-    if (len < 2 || at[len - 1] != '\r' || (!isdigit(at[0]) && at[0] != '-'))
+    for (; i < left && isdigit(at[i]); i++) {
+        if (i - first == NUMBER_MAX)
+            return -EPROTO;
+        n = 10 * n + (at[i] - '0');
+    }
+    if (i == left)
+        return 0;
+    if (i == first || at[i] != '\r')
         return -EPROTO;
-    memcpy(text, at, len - 1);
-    errno = 0;
-    *out = strtol(text, &end, 10);
-    return errno || end != text + len - 1 ? -EPROTO : (ssize_t)len + 1;
+    if (i + 1 == left)
+        return 0;
+    *out = minus ? -n : n;
+    return at[i + 1] == '\n' ? (ssize_t)i + 2 : -EPROTO;
 }
 
 /* One bulk string at `at`: > 0 its length, all in all; 0; an error. */
@@ -515,7 +519,9 @@ static int take(struct words *w, struct proto_request *out)
         say(out, SAY_NOTHING, slice_of(NULL, 0));
         return 0;
     }
-    while (c < end && !word_is(w->word[0], c->name))
+    unsigned char first = w->word[0].len > 0
+                          ? *(const unsigned char *)w->word[0].ptr | 0x20 : 0;
+    while (c < end && (*c->name != first || !word_is(w->word[0], c->name)))
         c++;
     if (c == end) {
         if (word_is(w->word[0], "post") || word_is(w->word[0], "host:"))
@@ -564,12 +570,31 @@ static int put_text(struct buf *to, const char *text)
     return buf_append(to, text, strlen(text));
 }
 
+/* "$N\r\n" and the like, at the end of `text`: where it begins. */
+static char *number_text(char text[static ROOM * 2], char mark, uint64_t n)
+{
+    char *at = text + 2 * ROOM;
+
+    *--at = '\n';
+    *--at = '\r';
+    do
+        *--at = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    *--at = mark;
+    return at;
+}
+
 static int put_number(struct buf *to, char mark, int64_t n)
 {
-    char text[32];
-    int len = snprintf(text, sizeof text, "%c%" PRId64 "\r\n", mark, n);
+    char text[2 * ROOM];
 
-    return buf_append(to, text, (size_t)len);
+    if (n < 0) {                /* only in what COMMAND says */
+        int len = snprintf(text, sizeof text, "%c%d\r\n", mark, (int)n);
+
+        return buf_append(to, text, (size_t)len);
+    }
+    char *at = number_text(text, mark, (uint64_t)n);
+    return buf_append(to, at, (size_t)(text + sizeof text - at));
 }
 
 static int put_bulk(struct buf *to, struct slice bytes)
@@ -838,13 +863,13 @@ static int put_keys(struct buf *to, struct slice stats)
 static int end_value(struct buf *to, size_t start)
 {
     size_t len = to->len - start - ROOM;
-    char head[ROOM];
-    int n = snprintf(head, sizeof head, "$%zu\r\n", len);
+    char text[2 * ROOM], *head = number_text(text, '$', len);
+    size_t n = (size_t)(text + sizeof text - head);
 
     memmove(to->ptr + start + n, to->ptr + start + ROOM, len);
-    memcpy(to->ptr + start, head, (size_t)n);
-    to->len = start + (size_t)n + len;
-    return put_text(to, "\r\n");
+    memcpy(to->ptr + start, head, n);
+    to->len = start + n + len;
+    return buf_append(to, "\r\n", 2);
 }
 
 static int put_item(struct buf *to, enum proto_status status,
