@@ -23,19 +23,27 @@ VERSION := 0.1.0
 # ---- What can be chosen ---------------------------------------------------
 
 VARIANTS := rel dbg asan tsan
-POOLS    := shared naive serial
+POOLS     = shared naive serial $(if $(GLIB),glib) steal
 V        ?= rel
-POOL     ?= shared
+POOL     ?=
 
 choice = $(if $(filter 1,$(words $($(1))))$(filter-out $($(1)),$(2)),\
 	$(if $(filter $($(1)),$(2)),,$(error $(1)=$($(1)): choose one of: $(2))))
+PKG_CONFIG ?= pkg-config
+
+# Optional libraries, and the line that says which part is not built then.
+GLIB    := $(shell $(PKG_CONFIG) --exists glib-2.0 && echo yes)
+NO_GLIB := pool glib: not built, libglib2.0-dev is not installed
+
 $(call choice,V,$(VARIANTS))
-$(call choice,POOL,$(POOLS))
+ifeq ($(POOL)$(GLIB),glib)
+$(error $(NO_GLIB))
+endif
+$(if $(POOL),$(call choice,POOL,$(POOLS)))
 
 ifeq ($(origin CC),default)
 CC := gcc
 endif
-PKG_CONFIG ?= pkg-config
 
 # ---- Flags -----------------------------------------------------------------
 
@@ -73,12 +81,30 @@ COMMON := $(call obj,$(wildcard common/*.c))
 MINE_OBJECTS := $(call obj,$(sort $(wildcard stage*/my_*.c)))
 MINE := $(if $(MINE_OBJECTS),$(B)/libmine.a)
 
-# Stage 1: three pools, one header.
+# Stages 1 and 3: several pools, one header. To add one: its name to POOLS,
+# where its source is, what else it needs. POOL_x are the objects of a program
+# that has just that one, POOL_any of one that has all and picks by name: each
+# compiled with names of its own (stage3-abstract/pool_map.h), and pool_any.c.
 CHANNEL     := $(B)/stage1-pool/channel.o
 POOL_EXTRA  := $(B)/stage1-pool/pool_options.o $(MINE)
-POOL_shared := $(B)/stage1-pool/pool.o $(CHANNEL) $(POOL_EXTRA)
-POOL_naive  := $(B)/stage1-pool/pool_naive.o $(POOL_EXTRA)
-POOL_serial := $(B)/stage1-pool/pool_serial.o $(POOL_EXTRA)
+SRC_shared  := stage1-pool/pool
+SRC_naive   := stage1-pool/pool_naive
+SRC_serial  := stage1-pool/pool_serial
+SRC_glib    := stage3-abstract/pool_glib
+SRC_steal   := stage3-abstract/pool_steal
+MORE_shared := $(CHANNEL)
+LIBS_glib   = $(shell $(PKG_CONFIG) --libs glib-2.0)
+$(foreach p,$(POOLS),$(eval POOL_$(p) := $(B)/$(SRC_$(p)).o $(MORE_$(p)) \
+	$(POOL_EXTRA)))
+plus      = $(subst $() ,+,$(strip $(1)))
+pool_names = $(B)/stage1-pool/pool_names-$(call plus,$(1)).o
+POOL_any := $(B)/stage3-abstract/pool_any-$(call plus,$(POOLS)).o \
+	$(foreach p,$(POOLS),$(B)/stage3-abstract/pool_ops-$(p).o \
+	$(B)/$(SRC_$(p))-as.o $(MORE_$(p))) $(POOL_EXTRA)
+LIBS_any  = $(if $(GLIB),$(LIBS_glib))
+# What the programs of the whole course have.
+POOL_full := $(POOL_$(or $(POOL),any)) $(call pool_names,$(or $(POOL),$(POOLS)))
+LIBS_full = $(LIBS_$(or $(POOL),any))
 
 # Stage 2. 2A: a table in slab memory, and imkv, which is one.
 stage2 = $(addprefix $(B)/stage2-server/,$(addsuffix .o,$(1)))
@@ -100,16 +126,23 @@ STAGE2   := $(addprefix $(B)/stage2/,$(PROGRAMS))
 $(B)/stage2/kvs: $(call stage2,kvs kvs_files) $(STORE) $(MINE) $(COMMON)
 $(B)/stage2/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
 $(B)/stage2/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE) \
-	$(POOL_$(POOL)) $(B)/pool-is $(COMMON)
+	$(POOL_$(or $(POOL),shared)) $(call pool_names,$(or $(POOL),shared)) \
+	$(B)/pool-is $(COMMON)
+$(B)/stage2/kvs-server: private EXTRA = $(LIBS_$(or $(POOL),shared))
+
+# The server of the whole course: the same objects with another pool.
+$(B)/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE) $(POOL_full) \
+	$(B)/pool-is $(COMMON)
+$(B)/kvs-server: private EXTRA = $(LIBS_full)
 
 # The library: what a C program needs, with the pool chosen by POOL.
-LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_$(POOL)) $(CHANNEL) \
+LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_full) $(CHANNEL) \
 	$(IMKV) $(STORE) $(CLIENT))
 
 # Tests: a driver, a module's cases, the module.
 DRIVER := $(B)/tests/driver.o
 TESTS1 := $(addprefix $(B)/tests/,channel_test \
-	$(addprefix pool_test-,$(POOLS)))
+	$(addprefix pool_test-,shared naive serial))
 BENCH1 := $(addprefix $(B)/tests/pool_bench-,shared glib)
 
 # A test of given code, and a test of a student's: NAME, its objects, and the
@@ -189,7 +222,7 @@ $(B)/tests/server_test $(B)/tests/server_test.ref: private EXTRA := \
 $(B)/tests/server_test: | $(B)/stage2/kvs-server
 $(B)/tests/server_test.ref: | $(B)/stage2/kvs-server.ref
 $(B)/stage2/kvs-server.ref: $(call stage2,kvs_server dir) $(RECORD) \
-	$(filter-out $(DECODE),$(SERVER)) $(B)/stage1-pool/pool_options.o \
+	$(call pool_names,shared) $(filter-out $(DECODE),$(SERVER)) $(B)/stage1-pool/pool_options.o \
 	$(addprefix $(REF)/,$(EARLIER) $(DECODE) $(B)/stage1-pool/pool.o \
 	$(CHANNEL)) $(MINE) $(COMMON)
 TESTS2C := $(addprefix $(B)/tests/,decode_test server_test)
@@ -216,20 +249,26 @@ fuzz-objects-$(1):
 endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_program,$(f))))
 
-TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
-	$(TESTS2B) $(TESTS2C)
+# Stage 3: the pools that it adds.
+TESTS3 := $(addprefix $(B)/tests/pool_test-,$(if $(GLIB),glib) steal)
+
+TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS) pool_test-any) $(TESTS1) \
+	$(TESTS2A) $(TESTS2B) $(TESTS2C) $(TESTS3)
 
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
 define pool_test
 $(B)/tests/pool_test-$(1): $(B)/tests/pool_test-$(1).o \
 	$(B)/tests/pool_hard_test-$(1).o $(DRIVER) $(POOL_$(1)) $(COMMON)
-$(B)/tests/pool_test-$(1): EXTRA := -Wl,--wrap=pthread_create
+$(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(LIBS_$(1))
 $(B)/tests/%-$(1).o: tests/%.c Makefile
 	@mkdir -p $$(@D)
-	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DPOOL_NAME='"$(1)"' -MMD -MP -c -o $$@ $$<
+	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DPOOL_NAME='$$(or $$(POOL_QUOTED),"$(1)")' -MMD -MP -c -o $$@ $$<
 endef
-$(foreach p,$(POOLS),$(eval $(call pool_test,$(p))))
+$(foreach p,$(POOLS) any,$(eval $(call pool_test,$(p))))
+# Which pool is POOL_NAME's there: asked when it runs.
+$(B)/tests/pool_test-any.o $(B)/tests/pool_hard_test-any.o: POOL_QUOTED = \
+	getenv("POOL_NAME")
 
 $(B)/tests/pool_test-shared.ref: $(subst $(CHANNEL),$(REF)/$(CHANNEL),\
 	$(B)/tests/pool_test-shared.o $(B)/tests/pool_hard_test-shared.o \
@@ -244,6 +283,14 @@ $(B)/tests/pool_bench-shared: $(B)/tests/pool_bench-shared.o $(POOL_shared) \
 $(B)/tests/pool_bench-glib: $(B)/tests/pool_bench_glib.o $(COMMON)
 $(B)/tests/pool_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
 $(B)/tests/pool_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
+
+# The same load on the pools of stage 3; the adapter is the pool `glib`.
+BENCH3 := $(addprefix $(B)/tests/pool_bench-,steal $(if $(GLIB),adapter))
+$(B)/tests/pool_bench-steal: $(B)/tests/pool_bench-steal.o $(POOL_steal) \
+	$(COMMON)
+$(B)/tests/pool_bench-adapter: $(B)/tests/pool_bench-glib.o $(POOL_glib) \
+	$(COMMON)
+$(B)/tests/pool_bench-adapter: EXTRA = $(LIBS_glib)
 
 $(B)/tests/imkv_bench-ours: $(B)/tests/imkv_bench.o $(IMKV) $(TABLE) $(SLAB) \
 	$(MINE) $(COMMON)
@@ -271,13 +318,17 @@ given-list:
 graded1: $(TESTS1) $(REFTESTS1)
 graded2A: $(TESTS2A) $(call refs,$(REFS2A))
 graded2B: $(TESTS2B) $(call refs,$(REFS2B))
+graded3: $(TESTS3)
 graded2C: $(TESTS2C) $(call refs,$(REFS2C)) $(STAGE2)
 bench1: $(BENCH1)
 bench2A: $(BENCH2A)
 bench2B: ;
 bench2C: $(BENCH2C)
+bench3: $(BENCH3)
 tools: $(TOOLS)
-stage3 stage4 stage5:
+stage3: $(B)/kvs-server $(TESTS3)
+	$(if $(GLIB),,@echo '$(NO_GLIB)')
+stage4 stage5:
 	@echo "$@: nothing to build yet"
 
 # With objects from an earlier part instead of its source (PRIOR=objects).
@@ -289,12 +340,31 @@ $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -MMD -MP -c -o $@ $<
 
-# The programs of the whole course; today stage 2's.
-$(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
+# A pool's functions under names of its own. (Warnings: with its own object.)
+as = -DPOOL_AS=$(1) -include stage3-abstract/pool_map.h
+$(foreach p,$(POOLS),$(eval $(B)/$(SRC_$(p))-as.o: AS := $(p)))
+$(B)/%-as.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -w $(call as,$(AS)) -MMD -MP -c -o $@ $<
+$(B)/stage3-abstract/pool_ops-%.o: stage3-abstract/pool_ops.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call as,$*) -MMD -MP -c -o $@ $<
+each = '-DPOOL_EACH=$(foreach p,$(subst +, ,$(1)),EACH($(p)))'
+$(B)/stage3-abstract/pool_any-%.o: stage3-abstract/pool_any.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call each,$*) -MMD -MP -c -o $@ $<
+$(B)/stage1-pool/pool_names-%.o: stage1-pool/pool_names.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call each,$*) -MMD -MP -c -o $@ $<
+$(B)/stage3-abstract/pool_glib.o $(B)/stage3-abstract/pool_glib-as.o: \
+	EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
+
+# The programs of the whole course; those that are stage 2's.
+$(addprefix $(B)/,$(filter-out kvs-server,$(PROGRAMS))): $(B)/%: $(B)/stage2/%
 	cp $< $@
 
-$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) \
-  $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
+$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(BENCH3) $(PEERS) \
+  $(STAGE2) $(B)/kvs-server $(FUZZ) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
@@ -317,7 +387,7 @@ $(B)/libkvs.pc: Makefile
 	@printf '%s\n' 'Name: kvs' 'Version: $(VERSION)' \
 	 'Description: thread pools, concurrent tables and a key/value store' \
 	 'Cflags: -I$(CURDIR)' 'Libs: $(CURDIR)/$(B)/libkvs.a' \
-	 'Libs.private: -pthread $(filter -fsanitize=%,$(OPT_$(V)))' >$@
+	 'Libs.private: -pthread $(LIBS_full) $(filter -fsanitize=%,$(OPT_$(V)))' >$@
 
 TOOL_CFLAGS := $(filter-out -fdebug-prefix-map=%,$(BASE)) -O2 $(WARN)
 EXPLORE_BIN := $(wildcard $(addprefix grading/explore/,\
@@ -355,7 +425,7 @@ TASK ?=
 STAGE ?=
 
 test1: ## stage 1's cases, bare and quick; so test2A, test2B, test2C
-test1 test2A test2B test2C:
+test1 test2A test2B test2C test3:
 	@grading/grade.sh --quick --stage $(@:test%=%)
 
 next: ## what to do now: the first task that is not done
@@ -427,6 +497,6 @@ help: ## this list
 	 { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
-	test2A test2B test2C given-tests given-list graded2A graded2B graded2C bench2A \
-	bench2B bench2C next one hint watch explore replay grade test peers \
+	test2A test2B test2C test3 given-tests given-list graded2A graded2B graded2C \
+	graded3 bench2A bench2B bench2C bench3 next one hint watch explore replay grade test peers \
 	fuzz fuzzers doctor clean help
