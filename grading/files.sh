@@ -16,14 +16,14 @@ instructors() {
         -e '^grading/(mutants|handout|submission)\.sh$' \
         -e '^tests/(handout|mutants|grader|repo|bare)[a-z_]*\.(bats|sh)$' \
         -e '^\.(ci|git|github|devcontainer)' \
-        -e '^tests/(planted|cut)/' -e '^tests/(cut|history)\.bats$' -e '/starter/'
+        -e '^tests/(planted|cut)/' -e '^tests/(cut|history|pools)\.bats$' -e '/starter/'
 }
 
 yours() {
     if [ -f grading/yours.txt ]; then
         cat grading/yours.txt
     else
-        for f in stage*/starter/*.c; do echo "${f/starter\//}"; done
+        for f in stage*/starter/*.*; do echo "${f/starter\//}"; done
     fi
 }
 

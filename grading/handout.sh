@@ -25,6 +25,8 @@ if [[ $out == *.tar.gz ]]; then
 fi
 mkdir -p "$tree/grading"
 
+named=$(make -s --no-print-directory named-list)
+
 # is_before FILE: do all tasks that write this file come before FROM?
 is_before() {
     awk -F '\t' -v file="$1" -v from="$from" -v parts="$parts" '
@@ -47,10 +49,13 @@ grading/files.sh yours >"$tree/grading/yours.txt"
 while read -r f; do
     if ! is_before "$f"; then
         cp "${f%/*}/starter/${f##*/}" "$tree/$f"
-    elif [ "$prior" = objects ]; then
+    elif [ "$prior" = objects ] && [[ $f == *.c ]]; then
+        # A pool has a second object, with names of its own.
         for v in rel dbg asan tsan; do
-            make -s --no-print-directory V=$v "build/$v/${f%.c}.o" >/dev/null
-            install -D -m 644 "build/$v/${f%.c}.o" "$tree/prior/$v/${f%.c}.o"
+            for o in "${f%.c}" $(grep -xF -- "${f%.c}-as" <<<"$named"); do
+                make -s --no-print-directory V=$v "build/$v/$o.o" >/dev/null
+                install -D -m 644 "build/$v/$o.o" "$tree/prior/$v/$o.o"
+            done
         done
     else
         cp "$f" "$tree/$f"

@@ -34,8 +34,8 @@ for v in dbg tsan rel; do
                 die "the reference does not build"; }
     done
     (cd "build/$v" && find . -name '*.[od]') | sed 's|^\./||' |
-        grep -vxFf <(sed 's|\.c$|.o|; p; s|o$|d|' \
-            "$tree/grading/yours.txt") |
+        grep -vxFf <(sed -n 's|\.c$||; p; s|$|-as|; p' \
+            "$tree/grading/yours.txt" | sed 'p; s|$|.o|; p; s|o$|d|') |
         tar cf - -C "build/$v" --files-from - |
         (mkdir -p "$tree/build/$v" && tar xf - -C "$tree/build/$v")
 done
@@ -61,7 +61,7 @@ while read -r f; do
         cp -- "$dir/$f" "$tree/$f"
     fi
 done < <(cd "$dir" && find . -path ./build -prune -o -name 'my_*' -print \
-    -o -name '*.c' -print | sed 's|^\./||')
+    -o -name '*.c' -print -o -name '*.tsv' -print | sed 's|^\./||')
 # What was not handed in counts as not written.
 while read -r f; do
     starter=${f%/*}/starter/${f##*/}
