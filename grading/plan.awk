@@ -114,8 +114,8 @@ function wrapped(tool, log_, argv,    kinds) {
     kinds = tool in leaks ? (index($6, "e") ? "\t--leak-check=no" \
                              : leaks[tool]) : ""
     # The third field is the program: one with GLib's threads?
-    if (tool == "helgrind" && $3 ~ /-glib/)
-        kinds = kinds "\t--free-is-write=no" \
-            "\t--suppressions=grading/cut/glib.supp"
+    if ($3 ~ /-glib/)
+        kinds = kinds "\t--suppressions=grading/cut/glib.supp" \
+            (tool == "helgrind" ? "\t--free-is-write=no" : "")
     return command[tool] kinds "\t--log-file=" log_ ".vg.%p\t" argv
 }

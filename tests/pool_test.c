@@ -129,13 +129,16 @@ static bool as_many_threads(void *arg)
     return threads_alive() <= *(unsigned *)arg;
 }
 
-/* GLib keeps the threads of pools that are gone for others to come. */
+/* GLib keeps the threads of pools that are gone for others to come, and one
+ * that starts them. */
 extern void g_thread_pool_set_max_unused_threads(int) __attribute__((weak));
 
 void expect_threads(const char *tried, unsigned before)
 {
-    if (g_thread_pool_set_max_unused_threads)
+    if (g_thread_pool_set_max_unused_threads) {
         g_thread_pool_set_max_unused_threads(0);
+        before++;
+    }
     if (!wait_until(as_many_threads, &before))
         fail_case(__FILE__, __LINE__, tried, "no thread of the pool is alive",
                   "%u are", threads_alive() - before);
