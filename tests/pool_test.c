@@ -520,6 +520,21 @@ static void small_jobs(const struct run *run)
     expect_int("how many jobs ran", tally_now(&ran), run->size);
 }
 
+/* For the explorer: jobs that end only together, after some that do not. */
+static void small_meet(const struct run *run)
+{
+    static struct meeting m = { .met = TALLY };
+    static struct tally others = TALLY;
+    struct pool *pool = made_pool(2, run->size);
+
+    pthread_barrier_init(&m.barrier, NULL, 2);
+    submit(pool, tally_up, &others);
+    submit(pool, meet, &m);
+    submit(pool, meet, &m);
+    tally_wait(&m.met, 2);
+    expect_int("two jobs that wait for each other", tally_now(&m.met), 2);
+}
+
 /* ---- 1.1 and 1.6: wait and destroy -------------------------------------- */
 
 /* A job whose thread cannot be started is not accepted. */
@@ -736,6 +751,7 @@ static const struct test_case cases[] = {
     { "bad_options", bad_options, 1 },
     { "create_fails", create_fails, 1 },
     { "small_jobs", small_jobs, 3 },
+    { "small_meet", small_meet, 3 },
     { "submit_fails", submit_fails, 1 },
     { "wait_sees_all", wait_sees_all, 50 },
     { "wait_for_running", wait_for_running, 1 },
