@@ -314,7 +314,7 @@ TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
 
 # ---- Rules -----------------------------------------------------------------
 
-all: $(B)/libkvs.a $(B)/libkvs.pc stage1 stage2 $(addprefix $(B)/,$(PROGRAMS)) ## build everything (V=rel|dbg|asan|tsan, POOL=)
+all: $(B)/libkvs.a $(B)/libkvs.pc stage1 stage2 stage3 $(addprefix $(B)/,$(PROGRAMS)) ## build everything (V=rel|dbg|asan|tsan, POOL=)
 
 stage1: $(TESTS1) ## build stage 1 (the same for stage2 .. stage5)
 stage2: $(STAGE2) $(TESTS2A) $(TESTS2B) $(TESTS2C)
@@ -439,7 +439,7 @@ SEED ?=
 TASK ?=
 STAGE ?=
 
-test1: ## stage 1's cases, bare and quick; so test2A, test2B, test2C
+test1: ## stage 1's cases, bare and quick; so test2A, test2B, test2C, test3
 test1 test2A test2B test2C test3:
 	@grading/grade.sh --quick --stage $(@:test%=%)
 

@@ -520,6 +520,22 @@ static void small_jobs(const struct run *run)
     expect_int("how many jobs ran", tally_now(&ran), run->size);
 }
 
+/* For the explorer: each job comes while the thread goes to sleep, a little
+ * later each time. */
+static void small_rounds(const struct run *run)
+{
+    static struct tally ran = TALLY;
+    struct pool *pool = made_pool(1, 1);
+
+    for (size_t i = 1; i <= run->size; i++) {
+        submit(pool, tally_up, &ran);
+        tally_wait(&ran, i);
+        for (size_t steps = 0; steps < 8 * i; steps++)
+            tally_now(&ran);
+    }
+    expect_int("how many jobs ran", tally_now(&ran), run->size);
+}
+
 /* For the explorer: jobs that end only together, after some that do not. */
 static void small_meet(const struct run *run)
 {
@@ -751,6 +767,7 @@ static const struct test_case cases[] = {
     { "bad_options", bad_options, 1 },
     { "create_fails", create_fails, 1 },
     { "small_jobs", small_jobs, 3 },
+    { "small_rounds", small_rounds, 16 },
     { "small_meet", small_meet, 3 },
     { "submit_fails", submit_fails, 1 },
     { "wait_sees_all", wait_sees_all, 50 },
