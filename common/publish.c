@@ -11,6 +11,13 @@
 
 #include "common/annotate.h"
 
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#else
+#define __tsan_release(what) ((void)(what))
+#define __tsan_acquire(what) ((void)(what))
+#endif
+
 void publish(void *_Atomic *where, void *what)
 {
     SEQ_CST_WORD(where);
@@ -53,4 +60,16 @@ uint64_t grace_seen(uint64_t _Atomic *slot)
     uint64_t epoch = atomic_load(slot);
     HAPPENS_AFTER(slot);
     return epoch;
+}
+
+void handing_over(void *what)
+{
+    HAPPENS_BEFORE(what);
+    __tsan_release(what);
+}
+
+void handed_over(void *what)
+{
+    HAPPENS_AFTER(what);
+    __tsan_acquire(what);
 }

@@ -23,6 +23,11 @@
  * 0, the reader either had left, or enters after the unlinking and cannot
  * find the old address any more.
  *
+ * Beside them, a hand-over that somebody else makes: a library whose queue
+ * orders what goes through it, but with locks that the tools do not see.
+ * handing_over and handed_over only tell them; without the library in
+ * between they would be a lie.
+ *
  * Shapes:  a shared word is a `void *_Atomic`. A slot is one reader's
  *          `uint64_t _Atomic`: 0 while outside, else the epoch it entered
  *          in. Both zero or set with atomic_init before they are shared,
@@ -59,5 +64,12 @@ void reader_exit(uint64_t _Atomic *slot);
 /* The epoch in which the slot's reader is inside, or 0: it is outside. All
  * that it did before its last reader_exit has then happened. */
 uint64_t grace_seen(uint64_t _Atomic *slot);
+
+/* All that this thread has done is seen by whoever the library hands `what`
+ * to. Right before giving it to the library. */
+void handing_over(void *what);
+
+/* Right after the library has handed it to us: as above. */
+void handed_over(void *what);
 
 #endif

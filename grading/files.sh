@@ -17,7 +17,7 @@ instructors() {
         -e '^grading/(INSTRUCTORS|README\.handout)\.md$' \
         -e '^tests/(handout|mutants|grader|repo|bare)[a-z_]*\.(bats|sh)$' \
         -e '^\.(ci|git|github|devcontainer)' \
-        -e '^tests/(planted|cut)/' -e '^tests/(cut|history)\.bats$' -e '/starter/'
+        -e '^tests/(planted|cut)/' -e '^tests/(cut|history|pools)\.bats$' -e '/starter/'
 }
 
 yours() {

@@ -67,6 +67,9 @@ say() {
 # ---- build -------------------------------------------------------------------
 
 say "building"
+export MISSING=$out/missing.tsv
+make -s --no-print-directory missing-list >"$MISSING"
+cut -f2 "$MISSING" | sort -u
 # What does not build now must not run: no program of an earlier build stays.
 # The student's objects are made anew for the sake of their warnings.
 find build/*/tests -maxdepth 1 -type f -perm /111 -delete 2>/dev/null
@@ -201,7 +204,7 @@ done <"$out/runs.tsv" >"$out/verdicts.tsv"
 
 [ -f "$out/speed.tsv" ] || : >"$out/speed.tsv"
 awk -v stage="$stage" -v alive="$alive" -v quick="$quick" -v speed="$speed" \
-    -v warnings="$(wc -l <"$out/warnings.txt")" -f grading/score.awk \
+    -v warnings="$(wc -l <"$out/warnings.txt")" -v missing="$MISSING" -f grading/score.awk \
     grading/points.tsv grading/cases.tsv "$out/verdicts.tsv" \
     "$out/speed.tsv" >"$out/model.tsv"
 awk -v out="$out" -v quick="$quick" -v stage="$stage" -f grading/wrap.awk \

@@ -94,7 +94,7 @@ while read -r f; do
     if ! is_before "$f"; then
         cp "${f%/*}/starter/${f##*/}" "$tree/$f"
     elif [ "$prior" = objects ] && [[ $f == *.c ]]; then
-        # A store has a second object, with names of its own.
+        # A pool, and a store, has a second object, with names of its own.
         for v in rel dbg asan tsan; do
             for o in "${f%.c}" $(grep -xF -- "${f%.c}-as" <<<"$named"); do
                 make -s --no-print-directory V=$v "build/$v/$o.o" >/dev/null

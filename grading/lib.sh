@@ -86,6 +86,6 @@ build_quietly() {
 plan() {
     local args=()
     for v in "$@"; do args+=(-v "$v"); done
-    awk -v factor="${FACTOR:-1}" "${args[@]}" -f grading/plan.awk \
+    awk -v factor="${FACTOR:-1}" -v missing="${MISSING-}" "${args[@]}" -f grading/plan.awk \
         grading/points.tsv grading/cases.tsv
 }

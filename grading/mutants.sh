@@ -101,9 +101,10 @@ for dir in reference grading/alternatives/*/; do
     for part in $(parts_of "$dir"); do
         grade "$name" --stage "$part"
         model=build/submissions/$name/model.tsv
-        awk -F '\t' '$1 == "total" { printf "  %-34s %-3s %s of %s\n", n, p,
+        # Nor a check of a task that is a bonus.
+        { awk -F '\t' '$1 == "total" { printf "  %-34s %-3s %s of %s\n", n, p,
             $3, $4; exit !($3 == $4 && $4 > 0) }' n="$name" p="$part" \
-            "$model" || {
+            "$model" && [ -z "$(lost "$model" | grep -v ':speed$')" ]; } || {
             bad=$((bad + 1))
             lost "$model" | sed 's/^/    LOST /'
         }

@@ -23,6 +23,10 @@ esac
 IFS=$'\t' read -r _ task program tools _ _ _ title <<<"$line"
 [[ $tools == *$letter* ]] || echo "note: this case is not graded under $tool"
 
+missing=$(make -s --no-print-directory missing-list |
+    sed -n "s/^$program\t//p")
+[ -z "$missing" ] || die "$missing"
+
 out=build/one/${only/\//.}.$tool
 rm -rf "$out" && mkdir -p "$out"
 variant=$([ "$tool" = tsan ] && echo tsan || echo dbg)

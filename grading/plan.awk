@@ -2,13 +2,14 @@
 # knows how each tool is called.
 #
 #     awk -v tools=bm [-v stage=S] [-v only=CASE] [-v first=2 -v runs=3]
-#         [-v suffix=.ref] [-v wanted=FILE] -v logs=DIR -v factor=1
+#         [-v suffix=.ref] [-v wanted=FILE] [-v missing=FILE] -v logs=DIR -v factor=1
 #         -f plan.awk points.tsv cases.tsv
 #
 # A line of output is what grading/runner.c reads; its id is CASE:TOOL, with
 # ~K behind it for the K-th repetition (from `first` to `runs`). `wanted` has the cases to be planned
 # (all, when it is not given), and so has `chosen`: a case must be in both. `answers=1` plans nothing but prints, for each
-# chosen case, its line of cases.tsv.
+# chosen case, its line of cases.tsv. `missing` has the programs that cannot be
+# built here, and why: they are not run.
 
 BEGIN {
     FS = OFS = "\t"
@@ -33,6 +34,8 @@ BEGIN {
             is_chosen[line] = 1
         close(chosen)
     }
+    while (missing != "" && (getline line < missing) > 0)
+        is_missing[substr(line, 1, index(line, "\t") - 1)]
     if (runs == "")
         runs = 1
     if (first == "")
@@ -60,6 +63,8 @@ NF < 8 || $1 !~ /\// { next }
         print
         next
     }
+    if ($3 in is_missing)
+        next
     for (t = 1; t <= n_tools; t++)
         if (index(tools, letters[t]) && index($4, letters[t]))
             for (k = first; k <= runs; k++)
@@ -108,5 +113,9 @@ function wrapped(tool, log_, argv,    kinds) {
             "\t--\t" argv
     kinds = tool in leaks ? (index($6, "e") ? "\t--leak-check=no" \
                              : leaks[tool]) : ""
+    # The third field is the program: one with GLib's threads?
+    if ($3 ~ /-glib/)
+        kinds = kinds "\t--suppressions=grading/cut/glib.supp" \
+            (tool == "helgrind" ? "\t--free-is-write=no" : "")
     return command[tool] kinds "\t--log-file=" log_ ".vg.%p\t" argv
 }

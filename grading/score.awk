@@ -1,12 +1,15 @@
 # score.awk -- from verdicts to points: makes the one result model that every
 # writer reads.
 #
-#     awk [-v stage=S] -v alive=bmhtx -v quick= -v speed=yes -v warnings=N -f score.awk
+#     awk [-v stage=S] -v alive=bmhtx -v quick= -v speed=yes -v warnings=N
+#         [-v missing=FILE] -f score.awk
 #         points.tsv cases.tsv verdicts.tsv speed.tsv
 #
 # verdicts.tsv  CASE:TOOL[~K][+ref]  VERDICT  SUMMARY
 # speed.tsv     N (the N-th speed line of points.tsv)  RATIO  VERDICT  SUMMARY
 #               OURS  THEIRS (nanoseconds)  BASELINE  CPU|clock
+#
+# `missing`: a line a program that cannot be built here: its name, a tab, why.
 #
 # Output, fields separated by tabs:
 #     check  task  case  tool  verdict  earned  max  id  summary  title
@@ -28,6 +31,9 @@ BEGIN {
     group["bare"] = 1; group["memcheck"] = 2
     group["helgrind"] = group["tsan"] = group["explore"] = 3
     weight[1] = 60; weight[2] = 15; weight[3] = 25
+    while (missing != "" && (getline line < missing) > 0)
+        is_missing[substr(line, 1, index(line, "\t") - 1)] = \
+            substr(line, index(line, "\t") + 1)
 }
 
 FILENAME != last { files++; last = FILENAME }
@@ -35,7 +41,8 @@ FILENAME != last { files++; last = FILENAME }
 
 files == 1 && $1 == "stage" { part[++parts] = $2 }
 files == 1 && $1 == "task" {
-    order[++tasks] = $2; in_stage[$2] = $3; points[$2] = $4; title[$2] = $7
+    order[++tasks] = $2; in_stage[$2] = $3; points[$2] = $4 + 0; title[$2] = $7
+    bonus_task[$2] = $4 ~ /^\+/
 }
 files == 1 && $1 == "speed" {
     speeds++
@@ -50,6 +57,7 @@ files == 1 && $1 == "cost" { cost[$2] = $3; cost_most[$2] = $4 }
 # Made texts: as numbers, tasks 2.1 and 2.10 are the same.
 files == 2 && NF >= 8 {
     id[++cases] = $1; task_of[$1] = $2 ""; wants[$1] = $4; parent[$1] = $7
+    program_of[$1] = $3
     case_title[$1] = $8
 }
 
@@ -139,6 +147,10 @@ function judge(c, tool,    k, v, s) {
         v = "TOOL"
         s = "this tool does not work here: make doctor"
     }
+    if (program_of[c] in is_missing) {
+        v = "TOOL"
+        s = is_missing[program_of[c]]
+    }
     if (v == "") {
         v = "NOT-RUN"
         s = "needs the case to pass bare first"
@@ -192,7 +204,7 @@ function one_task(n,    i, t, g, k, c, used, all, per, earned, max, v) {
             earned += per * share[v]
             max += per
             print "check", n, c, tools[t], v, round(per * share[v]), \
-                round(per), detail[k], why[k], case_title[c]
+                bonus_task[n] ? 0 : round(per), detail[k], why[k], case_title[c]
         }
     task_earned = earned
     task_max = max
@@ -259,6 +271,10 @@ function one_stage(name,    i, n, s, earned, max, bonus, off) {
         for (s = 1; s <= speeds; s++)
             if (speed_task[s] == n)
                 one_speed(n, s)
+        if (bonus_task[n]) {
+            task_bonus += task_earned
+            task_earned = task_max = 0
+        }
         print "task", n, round(task_earned), round(task_max), \
             round(task_bonus), name, title[n], of(1), of(2), of(3)
         earned += task_earned

@@ -31,8 +31,8 @@ for v in dbg tsan rel; do
     build_quietly "$top/build.log" V=$v "${stages[@]/#/$goal}" ||
         { tail -n 20 "$top/build.log" && die "the reference does not build"; }
     (cd "build/$v" && find . -name '*.[od]') | sed 's|^\./||' |
-        grep -vxFf <(sed 's|\.c$|.o|; p; s|o$|d|' \
-            "$tree/grading/yours.txt") |
+        grep -vxFf <(sed -n 's|\.c$||; p; s|$|-as|; p' \
+            "$tree/grading/yours.txt" | sed 'p; s|$|.o|; p; s|o$|d|') |
         tar cf - -C "build/$v" --files-from - |
         (mkdir -p "$tree/build/$v" && tar xf - -C "$tree/build/$v")
 done

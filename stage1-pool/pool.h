@@ -90,4 +90,8 @@ void pool_destroy(struct pool *pool);
  * `own` or no name, else -EINVAL or -ENOENT. */
 int pool_options_check(const struct pool_options *options, const char *own);
 
+/* Given, for programs that let their user choose: the names of the pools
+ * that this program has, the default first, NULL behind the last. */
+const char *const *pool_names(void);
+
 #endif

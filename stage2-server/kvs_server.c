@@ -119,21 +119,24 @@ static void raise_limits(void)
     }
 }
 
-/* Which pools there are is decided when the program is linked. Without a name
- * the first of these that is there. */
+/* Which pools there are is decided when the program is linked. */
 static int make_pool(struct pool **out, struct options *o)
 {
-    static const char *const names[] = { "shared", "naive", "serial" };
+    const char *const *names = pool_names();
     struct pool_options options = { o->pool, o->threads, QUEUE };
-    int err = -ENOENT;
+    char choices[256] = "";
 
-    if (o->pool)
-        return pool_create(out, &options);
-    for (int i = 0; i < 3 && err == -ENOENT; i++) {
-        o->pool = options.name = names[i];
-        err = pool_create(out, &options);
+    if (!o->pool)
+        o->pool = options.name = names[0];
+    int err = pool_create(out, &options);
+    if (err != -ENOENT)
+        return err ? failed(o->pool, err) : 0;
+    for (; *names; names++) {
+        size_t n = strlen(choices);
+        snprintf(choices + n, sizeof choices - n, " %s", *names);
     }
-    return err;
+    log_error("no pool %s; choose one of:%s", o->pool, choices);
+    return FAILED;
 }
 
 static int serve(struct server *server, const struct options *o,
@@ -223,10 +226,9 @@ static int run_store(const struct options *o, struct pool *pool)
 static int run(struct options *o)
 {
     struct pool *pool;
-    int err = make_pool(&pool, o);
 
-    if (err)
-        return failed(o->pool, err);
+    if (make_pool(&pool, o) != 0)
+        return FAILED;
     int status = run_store(o, pool);
     pool_destroy(pool);
     return status;

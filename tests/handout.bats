@@ -231,6 +231,30 @@ threes() {
     done
 }
 
+@test "FROM=3: the pools' tasks turn green one by one, also above objects" {
+    pkg-config --exists glib-2.0 || skip "GLib is not installed"
+    for prior in '' objects; do
+        lab=$BATS_TEST_TMPDIR/lab$prior
+        make_handout "$lab" 3 $prior
+        cd "$lab"
+        check() {
+            grading/grade.sh --quick --stage 3 >/dev/null || true
+            got=$(green_tasks build/quick/model.tsv | tr ' ' '\n' |
+                grep -E '^3\.[1237]$' | paste -sd' ')
+            echo "expected '$1', got '$got'"
+            [ "$got" = "$1" ]
+        }
+        check ""
+        cp "$TOP/stage3-abstract/contract.tsv" stage3-abstract/
+        check "3.3"
+        cp "$TOP/stage3-abstract/pool_glib.c" stage3-abstract/
+        stub stage3-abstract/pool_glib.c 3.2 pool_wait pool_destroy
+        check "3.1 3.3"
+        cp "$TOP"/stage3-abstract/pool_{glib,steal}.c stage3-abstract/
+        check "3.1 3.2 3.3 3.7"
+    done
+}
+
 @test "an unknown FROM or PRIOR, or an OUT that exists, is refused" {
     run "$TOP/grading/handout.sh" "$BATS_TEST_TMPDIR/x" 7
     [ "$status" -ne 0 ]

@@ -398,6 +398,7 @@ const struct test_case hard_cases[] = {
     { "deaths_without_threads", deaths_without_threads, 100 },
     { "callers_survive", callers_survive, 50 },
     { "small_own", small_own, 2 },
+    { "small_chain", own_during_destroy, 4 },
     { "small_deaths", small_deaths, 2 },
     { NULL, NULL, 0 },
 };

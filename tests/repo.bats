@@ -114,7 +114,7 @@ int main(void)
     return n != 10;
 }
 C
-    for pool in shared serial naive; do
+    for pool in shared serial naive glib steal; do
         make -s -C t POOL=$pool build/rel/libkvs.a build/rel/libkvs.pc
         # The words of pkg-config's answer are arguments.
         # shellcheck disable=SC2046
