@@ -121,7 +121,7 @@ rows() {
     run make -s stage3
     [ "$status" -eq 0 ]
     [[ $output == *"pool glib: not built, libglib2.0-dev is not installed"* ]]
-    [ "$(grep -c 'not built' <<<"$output")" -eq 1 ]
+    [ "$(grep -c 'pool glib: not built' <<<"$output")" -eq 1 ]
     run symbols build/rel/kvs-server
     [[ $output == *steal_pool_ops* ]] && [[ $output != *glib* ]]
     run make POOL=glib
