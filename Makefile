@@ -125,7 +125,7 @@ RECORD := $(call stage2,record)
 LOG    := $(call stage2,log) $(RECORD)
 STORE_kvs := $(call stage2,store dir) $(LOG) $(TABLE) $(SLAB)
 # 2C: frames, connections, the server, and the client.
-PROTO  := $(call stage2,proto proto_resp)
+PROTO  := $(call stage2,proto proto_resp $(addprefix proto_resp_,commands replies scan))
 DECODE := $(call stage2,decode)
 CLIENT := $(call stage2,client) $(PROTO)
 REACTOR := $(call stage2,reactor reactor_conn reactor_door conn) $(PROTO)
