@@ -305,6 +305,8 @@ $(B)/tests/contract_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 TESTS3 := $(addprefix $(B)/tests/pool_test-,$(if $(GLIB),glib) steal) \
 	$(if $(GLIB),$(B)/tests/contract_test)
 REFS3  := $(if $(GLIB),contract_test)
+BENCH3 := $(addprefix $(B)/tests/pool_bench-,steal $(if $(GLIB),adapter))
+ALSO3  := $(B)/kvs-server
 
 # The cases of the store once for each of stage 3's, and kvs behind the
 # dispatcher. With REF the table comes from there.
@@ -373,7 +375,6 @@ $(B)/tests/pool_bench-glib: EXTRA = $(shell $(PKG_CONFIG) --libs glib-2.0)
 $(B)/tests/pool_bench_glib.o: EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
 # The same load on the pools of stage 3; the adapter is the pool `glib`.
-BENCH3 := $(addprefix $(B)/tests/pool_bench-,steal $(if $(GLIB),adapter))
 $(B)/tests/pool_bench-steal: $(B)/tests/pool_bench-steal.o $(POOL_steal) \
 	$(COMMON)
 $(B)/tests/pool_bench-adapter: $(B)/tests/pool_bench-glib.o $(POOL_glib) \

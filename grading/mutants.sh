@@ -104,7 +104,7 @@ for dir in reference grading/alternatives/*/; do
         # Nor a check of a task that is a bonus.
         { awk -F '\t' '$1 == "total" { printf "  %-34s %-3s %s of %s\n", n, p,
             $3, $4; exit !($3 == $4 && $4 > 0) }' n="$name" p="$part" \
-            "$model" && [ -z "$(lost "$model" | grep -v ':speed$')" ]; } || {
+            "$model" && [ "$(lost "$model" | grep -vc ':speed$')" -eq 0 ]; } || {
             bad=$((bad + 1))
             lost "$model" | sed 's/^/    LOST /'
         }

@@ -105,6 +105,8 @@ function wrapped(tool, log_, argv,    kinds) {
         return argv
     if (tool == "tsan") {
         kinds = index($6, "e") ? ":report_thread_leaks=0" : ""
+        if ($3 ~ /-glib/)
+            kinds = kinds ":suppressions=grading/cut/glib.tsan.supp"
         return "env\tTSAN_OPTIONS=exitcode=66:second_deadlock_stack=1" kinds \
             "\tsetarch\t-R\t" argv
     }
