@@ -345,7 +345,8 @@ fuzzers: $(FUZZ)
 given-list:
 	@echo $(GIVEN_TESTS)
 # Objects with names of their own (-as.o), without the .o.
-named-list:
+named-list: named-pools
+named-pools:
 	@printf '%s-as\n' $(foreach p,$(POOLS),$(SRC_$(p)))
 # Programs of cases that cannot be built here, and why: their points are pending.
 missing-list:
@@ -368,7 +369,8 @@ $(B)/%.o: %.c Makefile
 # A pool's functions under names of its own. (Warnings: with its own object.)
 as = -DPOOL_AS=$(1) -include stage3-abstract/pool_map.h
 $(foreach p,$(POOLS),$(eval $(B)/$(SRC_$(p))-as.o: AS := $(p)))
-$(B)/%-as.o: %.c Makefile
+$(foreach p,$(POOLS),$(if $(wildcard $(SRC_$(p)).c),$(B)/$(SRC_$(p))-as.o)): \
+  $(B)/%-as.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -w $(call as,$(AS)) -MMD -MP -c -o $@ $<
 $(B)/stage3-abstract/pool_ops-%.o: stage3-abstract/pool_ops.c Makefile
@@ -523,6 +525,6 @@ help: ## this list
 	 sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
-	given-list missing-list named-list next one hint watch explore replay grade test peers \
+	given-list missing-list named-list named-pools next one hint watch explore replay grade test peers \
 	fuzz fuzzers doctor clean help $(PARTS:%=test%) $(PARTS:%=graded%) \
 	$(PARTS:%=bench%)
