@@ -56,6 +56,7 @@ symbols() {
 @test "--pool chooses when the server runs; an unknown one names the choices" {
     cd "$BATS_TEST_TMPDIR"
     for pool in $(pools) ''; do
+        : >err
         "$BIN/kvs-server" --addr 127.0.0.1:0 --dir d ${pool:+--pool $pool} \
             2>err 3>&- 4>&- &
         pid=$!
