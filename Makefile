@@ -102,6 +102,17 @@ $(B)/stage2/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
 $(B)/stage2/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE) \
 	$(POOL_$(POOL)) $(B)/pool-is $(COMMON)
 
+# Stage 4: a histogram, a load engine, the programs that measure with them.
+stage4 = $(addprefix $(B)/stage4-bench/,$(addsuffix .o,$(1)))
+HIST      := $(call stage4,hist)
+LOAD_BASE := $(call stage4,workload ledger wire links) $(PROTO)
+LOAD      := $(call stage4,load) $(LOAD_BASE)
+REPORT    := $(call stage4,report)
+$(B)/kvs-bench: $(call stage4,kvs_bench crew) $(LOAD) $(HIST) $(REPORT) \
+	$(MINE) $(COMMON)
+BENCHES := $(B)/kvs-bench
+$(BENCHES): EXTRA := -lm
+
 # The library: what a C program needs, with the pool chosen by POOL.
 LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_$(POOL)) $(CHANNEL) \
 	$(IMKV) $(STORE) $(CLIENT))
@@ -202,6 +213,13 @@ $(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
+$(call test,hist_test,hist_test,$(HIST))
+$(call test,load_test,load_test load_open_test load_rig,$(call stage4,load) \
+	$(LOAD_BASE) $(DECODE),$(HIST))
+$(B)/tests/load_test $(B)/tests/load_test.ref: private EXTRA := -lm
+TESTS4 := $(addprefix $(B)/tests/,hist_test load_test)
+REFS4  := load_test
+
 # Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
 FUZZERS     := decode replay files
 FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
@@ -217,7 +235,7 @@ endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_program,$(f))))
 
 TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
-	$(TESTS2B) $(TESTS2C)
+	$(TESTS2B) $(TESTS2C) $(TESTS4)
 
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
@@ -237,7 +255,7 @@ $(B)/tests/pool_test-shared.ref: $(subst $(CHANNEL),$(REF)/$(CHANNEL),\
 $(B)/tests/pool_test-shared.ref: EXTRA := -Wl,--wrap=pthread_create
 refs = $(if $(REF),$(addprefix $(B)/tests/,$(addsuffix .ref,$(1))))
 REFTESTS1 := $(call refs,pool_test-shared)
-REFTESTS  := $(REFTESTS1) $(call refs,$(REFS2A) $(REFS2B) $(REFS2C))
+REFTESTS  := $(REFTESTS1) $(call refs,$(REFS2A) $(REFS2B) $(REFS2C) $(REFS4))
 
 $(B)/tests/pool_bench-shared: $(B)/tests/pool_bench-shared.o $(POOL_shared) \
 	$(COMMON)
@@ -258,7 +276,7 @@ TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
 
 # ---- Rules -----------------------------------------------------------------
 
-all: $(B)/libkvs.a $(B)/libkvs.pc stage1 stage2 $(addprefix $(B)/,$(PROGRAMS)) ## build everything (V=rel|dbg|asan|tsan, POOL=)
+all: $(B)/libkvs.a $(B)/libkvs.pc stage1 stage2 $(BENCHES) $(addprefix $(B)/,$(PROGRAMS)) ## build everything (V=rel|dbg|asan|tsan, POOL=)
 
 stage1: $(TESTS1) ## build stage 1 (the same for stage2 .. stage5)
 stage2: $(STAGE2) $(TESTS2A) $(TESTS2B) $(TESTS2C)
@@ -272,12 +290,15 @@ graded1: $(TESTS1) $(REFTESTS1)
 graded2A: $(TESTS2A) $(call refs,$(REFS2A))
 graded2B: $(TESTS2B) $(call refs,$(REFS2B))
 graded2C: $(TESTS2C) $(call refs,$(REFS2C)) $(STAGE2)
+graded4: $(TESTS4) $(call refs,$(REFS4))
+bench4: ;
+stage4: $(TESTS4) $(BENCHES)
 bench1: $(BENCH1)
 bench2A: $(BENCH2A)
 bench2B: ;
 bench2C: $(BENCH2C)
 tools: $(TOOLS)
-stage3 stage4 stage5:
+stage3 stage5:
 	@echo "$@: nothing to build yet"
 
 # With objects from an earlier part instead of its source (PRIOR=objects).
@@ -293,7 +314,7 @@ $(B)/%.o: %.c Makefile
 $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
 	cp $< $@
 
-$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) \
+$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) $(BENCHES) \
   $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
@@ -354,8 +375,8 @@ SEED ?=
 TASK ?=
 STAGE ?=
 
-test1: ## stage 1's cases, bare and quick; so test2A, test2B, test2C
-test1 test2A test2B test2C:
+test1: ## stage 1's cases, bare and quick; so test2A, test2B, test2C, test4
+test1 test2A test2B test2C test4:
 	@grading/grade.sh --quick --stage $(@:test%=%)
 
 next: ## what to do now: the first task that is not done
@@ -427,6 +448,6 @@ help: ## this list
 	 { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
-	test2A test2B test2C given-tests given-list graded2A graded2B graded2C bench2A \
+	test2A test2B test2C given-tests given-list graded2A graded2B graded2C graded4 bench4 test4 bench2A \
 	bench2B bench2C next one hint watch explore replay grade test peers \
 	fuzz fuzzers doctor clean help
