@@ -215,7 +215,7 @@ $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
 $(call test,hist_test,hist_test,$(HIST))
 $(call test,load_test,load_test load_open_test load_rig,$(call stage4,load) \
-	$(LOAD_BASE) $(DECODE),$(HIST))
+	$(LOAD_BASE),$(HIST))
 $(B)/tests/load_test $(B)/tests/load_test.ref: private EXTRA := -lm
 TESTS4 := $(addprefix $(B)/tests/,hist_test load_test)
 REFS4  := load_test

@@ -47,7 +47,7 @@ grading/files.sh yours >"$tree/grading/yours.txt"
 while read -r f; do
     if ! is_before "$f"; then
         cp "${f%/*}/starter/${f##*/}" "$tree/$f"
-    elif [ "$prior" = objects ]; then
+    elif [ "$prior" = objects ] && [[ $f == *.c ]]; then
         for v in rel dbg asan tsan; do
             make -s --no-print-directory V=$v "build/$v/${f%.c}.o" >/dev/null
             install -D -m 644 "build/$v/${f%.c}.o" "$tree/prior/$v/${f%.c}.o"

@@ -50,7 +50,10 @@ function task_line(f,    word) {
         shown = f[6]
     }
     word = unwritten[f[2]] ? "not written" : f[8]
-    if (quick)
+    if (f[7] ~ /read by a person$/)
+        printf "  %-4s %-41s %s\n", f[2], substr(f[7], 1, 41), \
+            quick ? "-" : "  pending"
+    else if (quick)
         printf "  %-4s %-41s %s\n", f[2], substr(f[7], 1, 41), \
             f[8] == "-" ? "make grade" : word
     else if (unwritten[f[2]] && f[3] == 0)
