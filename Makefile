@@ -217,6 +217,10 @@ $(call test,hist_test,hist_test,$(HIST))
 $(call test,load_test,load_test load_open_test load_rig,$(call stage4,load) \
 	$(LOAD_BASE),$(HIST))
 $(B)/tests/load_test $(B)/tests/load_test.ref: private EXTRA := -lm
+RIG := $(B)/tests/rig_server
+$(RIG): $(addprefix $(B)/tests/,rig_server.o load_rig.o driver.o) \
+	$(LOAD) $(HIST) $(MINE) $(COMMON)
+$(RIG): private EXTRA := -lm
 TESTS4 := $(addprefix $(B)/tests/,hist_test load_test)
 REFS4  := load_test
 
@@ -314,7 +318,7 @@ $(B)/%.o: %.c Makefile
 $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
 	cp $< $@
 
-$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) $(BENCHES) \
+$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) $(BENCHES) $(RIG) \
   $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
