@@ -110,8 +110,20 @@ LOAD      := $(call stage4,load) $(LOAD_BASE)
 REPORT    := $(call stage4,report)
 $(B)/kvs-bench: $(call stage4,kvs_bench crew) $(LOAD) $(HIST) $(REPORT) \
 	$(MINE) $(COMMON)
-BENCHES := $(B)/kvs-bench
-$(BENCHES): EXTRA := -lm
+# What stage 4 measures in one process: each pool, the table, the stores.
+METER := $(call stage4,meter report) $(COMMON)
+define bench_pool
+$(B)/bench-pool-$(1): $(call stage4,bench_pool trace) $(HIST) $(POOL_$(1)) $(METER)
+$(B)/bench-pool-$(1): private EXTRA = -lm $(LIBS_$(1))
+endef
+$(foreach p,$(POOLS),$(eval $(call bench_pool,$(p))))
+$(B)/bench-table: $(call stage4,bench_table workload) $(TABLE) $(SLAB) $(MINE) $(METER)
+$(B)/bench-store: $(call stage4,bench_store workload) \
+	$(or $(STORE_LINKED),$(STORE)) $(MINE) $(METER)
+$(B)/bench-store: private EXTRA = -lm $(STORE_LIBS)
+$(B)/kvs-bench $(B)/bench-table: private EXTRA := -lm
+BENCHES := $(addprefix $(B)/,kvs-bench bench-table bench-store \
+	$(addprefix bench-pool-,$(POOLS)))
 
 # The library: what a C program needs, with the pool chosen by POOL.
 LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_$(POOL)) $(CHANNEL) \
@@ -296,7 +308,7 @@ graded2B: $(TESTS2B) $(call refs,$(REFS2B))
 graded2C: $(TESTS2C) $(call refs,$(REFS2C)) $(STAGE2)
 graded4: $(TESTS4) $(call refs,$(REFS4))
 bench4: ;
-stage4: $(TESTS4) $(BENCHES)
+stage4: $(TESTS4) $(BENCHES) $(B)/liblockcount.so
 bench1: $(BENCH1)
 bench2A: $(BENCH2A)
 bench2B: ;
@@ -323,6 +335,10 @@ $(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) $(BENCHES) $(RIG) 
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
+
+$(B)/liblockcount.so: stage4-bench/lockcount.c Makefile
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fPIC -shared -o $@ $< -ldl
 
 $(B)/libmine.a: $(MINE_OBJECTS)
 	@rm -f $@
