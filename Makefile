@@ -424,6 +424,11 @@ grade: ## build, test, leak- and race-check, time, score [STAGE=1] [LIGHT=1]
 peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
 
+bench: ## measure and draw build/bench/index.html [SUITE=course] [BENCH=long]
+	@$(MAKE) -s --no-print-directory V=rel bench-programs
+	@SUITE='$(SUITE)' BENCH='$(BENCH)' stage4-bench/bench.sh
+bench-programs: $(BENCHES) $(B)/liblockcount.so $(B)/kvs-server
+
 fuzz: ## libFuzzer on decoder, replay and files of a store [SECONDS=3600]
 	@$(foreach f,$(FUZZERS),FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
 	 grading/fuzz.sh '$(SECONDS)' $(FUZZERS)
@@ -470,4 +475,4 @@ help: ## this list
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
 	test2A test2B test2C given-tests given-list graded2A graded2B graded2C graded4 bench4 test4 bench2A \
 	bench2B bench2C next one hint watch explore replay grade test peers \
-	fuzz fuzzers doctor clean help
+	bench bench-programs fuzz fuzzers doctor clean help

@@ -72,6 +72,15 @@ static void spin_job(void *arg)
     count_job();
 }
 
+static void note_waiting(uint64_t at)
+{
+    uint64_t in = counter_get_relaxed(&now.submitted);
+    uint64_t out = counter_get_relaxed(&now.started);
+
+    /* A job may start before its submit has returned, and been counted. */
+    trace_value(now.trace, "waiting", at, in > out ? in - out : 0);
+}
+
 /* A job of 20 to 200 us that says when it ran. */
 static void traced_job(void *arg)
 {
@@ -79,6 +88,7 @@ static void traced_job(void *arg)
     uint64_t end = begin + 20000 + (uintptr_t)arg % 10 * 20000;
 
     counter_add_relaxed(&now.started, 1);
+    note_waiting(begin);
     while (clock_now_ns() < end)
         ;
     trace_span(now.trace, "job", begin, clock_now_ns());
@@ -221,14 +231,12 @@ static int round_trips(const struct options *o, struct report *report)
 static void *produce_bursts(void *arg)
 {
     int *err = arg;
-    struct timespec nap = { 0, 1500000 };
+    struct timespec nap = { 0, 5000000 };
 
     for (uintptr_t i = 0; i < 120 && !*err; i++) {
         *err = pool_submit(now.pool, traced_job, (void *)(i * 7));
         counter_add_relaxed(&now.submitted, 1);
-        trace_value(now.trace, "waiting", clock_now_ns(),
-                    counter_get_relaxed(&now.submitted) -
-                    counter_get_relaxed(&now.started));
+        note_waiting(clock_now_ns());
         if (i % 40 == 39)
             nanosleep(&nap, NULL);
     }

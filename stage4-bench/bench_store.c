@@ -377,8 +377,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < o.runs && !err; i++)
         err = run_once(&o, &report);
     if (err) {
-        log_error("store %s: %s", o.subject, err == -EINVAL && o.engine ?
-                  "no such engine in this program" : error_text(err));
+        log_error("store %s: %s", o.subject, o.engine &&
+                  (err == -EINVAL || err == -ENOENT) ? "no such engine in this program" : error_text(err));
         return 1;
     }
     if (o.tsv)

@@ -23,7 +23,7 @@ enum output { FOR_PEOPLE, AS_TSV, AS_JSON };
 struct options {
     struct load_options load;
     struct work_options work;
-    unsigned threads, runs, pid, keys, requests;
+    unsigned threads, runs, pid, keys, requests, column;
     double seconds, warm_up;
     const char *preset, *suite, *workload, *subject;
     bool mix_given, warm_given, verify, skip_load, progress;
@@ -35,7 +35,7 @@ struct options {
 enum {
     KEY_SIZE = 256, VALUE_SIZE, DISTRIBUTION, GET, SET, REMOVE, PRESET, SEED,
     VERIFY, SKIP_LOAD, PID, TSV, JSON, PROGRESS, TIMEOUT, SUITE, WORKLOAD,
-    SUBJECT, RUNS, WARM_UP
+    SUBJECT, RUNS, WARM_UP, COLUMN
 };
 
 static const struct argp_option known[] = {
@@ -78,6 +78,7 @@ static const struct argp_option known[] = {
     { "suite", SUITE, "NAME", 0, "what stands in that column (kvs-bench)", 4 },
     { "workload", WORKLOAD, "NAME", 0, "so (the mix)", 4 },
     { "subject", SUBJECT, "NAME", 0, "so (the protocol)", 4 },
+    { "server-threads", COLUMN, "N", 0, "so: threads (of the generator)", 4 },
     { 0 },
 };
 
@@ -155,6 +156,7 @@ static int load_option(int key, const char *value, struct options *o)
         o->warm_up = 0;
         return strcmp(value, "0") == 0 ? 0 : number(value, 1e6, &o->warm_up);
     case RUNS: return args_uint(value, 1, REPORT_RUNS, &o->runs);
+    case COLUMN: return args_uint(value, 1, INT_MAX, &o->column);
     case PID: return args_uint(value, 1, INT_MAX, &o->pid);
     case KEY_SIZE:
         err = args_size(value, 1, WORK_KEY_MAX, &size);
@@ -308,8 +310,8 @@ static void add(struct report *report, const struct options *o,
 
     report_add(report, o->suite, o->workload ? o->workload :
                mix_text(o, text, sizeof text),
-               o->subject ? o->subject : o->load.wire->name, o->threads,
-               metric, unit, value);
+               o->subject ? o->subject : o->load.wire->name,
+               o->column ? o->column : o->threads, metric, unit, value);
 }
 
 static void add_run(struct report *report, const struct options *o,
