@@ -45,6 +45,12 @@ draw() {
         printf '<p class="note">Not measured: %s.</p>\n' "$6" >>"$body"
         return
     }
+    if [ -z "$plots" ]; then
+        printf '<figure id="%s"><h2>%s</h2><p>%s</p><div class="table">' "$id" "$6" "$7"
+        table "$text"
+        printf '</div></figure>\n'
+    fi >>"$body"
+    [ -n "$plots" ] || return 0
     if ! gnuplot -e "kind='$2'; log=$3; in='$data'; out='$work/$id.svg'; \
         xlabel='$4'; ylabel='$5'" stage4-bench/plot.gp 2>"$work/gnuplot.err"; then
         printf 'page.sh: %s: %s\n' "$id" "$(head -n 3 "$work/gnuplot.err")" >&2
@@ -54,7 +60,7 @@ draw() {
         printf '<figure id="%s"><h2>%s</h2><p>%s</p>\n' "$id" "$6" "$7"
         # Several drawings in one page: names must not meet.
         sed -e '/^<?xml/d; /^<!DOCTYPE/,/>$/d' \
-            -e "s/ id=\"/ id=\"$id-/; s/url(#/url(#$id-/g; s/href='#/href='#$id-/g; s/href=\"#/href=\"#$id-/g" \
+            -e "s/ id=\(['\"]\)/ id=\\1$id-/; s/url(#/url(#$id-/g; s/href='#/href='#$id-/g; s/href=\"#/href=\"#$id-/g" \
             -e "s/<svg/<svg role=\"img\" aria-label=\"$6\"/" \
             -e "s/ width=\"640\" height=\"420\"//" \
             -e "s|<title>Gnuplot</title>|<title>$6</title>|; /^<desc>/d" \
@@ -68,6 +74,10 @@ draw() {
 section() { printf '<h1>%s</h1>\n' "$1" >>"$body"; }
 
 bad=0
+plots=$(command -v gnuplot) || {
+    echo "page.sh: no plots, tables only: gnuplot is not installed (setup.sh --all)" >&2
+    printf '<p class="note">No plots: gnuplot is not installed.</p>\n' >>"$body"
+}
 if [ -s "$dir/pools.tsv" ]; then
     section Pools
     notes pools
