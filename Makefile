@@ -108,7 +108,7 @@ HIST      := $(call stage4,hist)
 LOAD_BASE := $(call stage4,workload ledger wire links) $(PROTO)
 LOAD      := $(call stage4,load) $(LOAD_BASE)
 REPORT    := $(call stage4,report)
-$(B)/kvs-bench: $(call stage4,kvs_bench crew) $(LOAD) $(HIST) $(REPORT) \
+$(B)/kvs-bench: $(call stage4,kvs_bench bench_options crew) $(LOAD) $(HIST) $(REPORT) \
 	$(MINE) $(COMMON)
 # What stage 4 measures in one process: each pool, the table, the stores.
 METER := $(call stage4,meter report) $(COMMON)

@@ -12,7 +12,10 @@
 
 #include "stage4-bench/load.h"
 
-/* Runs `load` with its connections, rate and counts shared among so many
+/* In the result busy_ns is how long the threads were not waiting for the
+ * server, of run_ns in all (of every thread, the connecting too).
+ *
+ * Runs `load` with its connections, rate and counts shared among so many
  * threads (no more than connections). first and of are set here. */
 int crew_run(const struct load_options *load, unsigned threads,
              void (*tick)(void *arg), void *arg, struct load_result *result);

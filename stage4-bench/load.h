@@ -95,6 +95,7 @@ struct load_result {
     uint64_t wall_ns;           /* from the first measured request to the last
                                    reply */
     uint64_t cpu_ns;            /* of this thread in that time */
+    uint64_t busy_ns, run_ns;   /* 0 here; filled in by crew.h */
     char trouble[160];          /* the first error or wrong reply: a sentence,
                                    empty if there was none */
 };
