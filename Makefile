@@ -150,7 +150,7 @@ test = $(eval $(call test_program,$(1),$(2),$(3),$(4)))
 HISTORY := history $(addprefix history_,moves tried search window table draw)
 
 GIVEN_TESTS := common_test history_test record_test proto_test reactor_test \
-	reactor_hard_test crash_self_test
+	reactor_hard_test crash_self_test bench_given_test
 $(call test,common_test,common_test)
 $(call test,history_test,history_test $(HISTORY))
 $(call test,record_test,record_test scratch,$(RECORD) $(call stage2,dir))
@@ -225,6 +225,8 @@ $(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
+$(call test,bench_given_test,bench_given_test,$(LOAD_BASE) $(REPORT))
+$(B)/tests/bench_given_test: private EXTRA := -lm
 $(call test,hist_test,hist_test,$(HIST))
 $(call test,load_test,load_test load_open_test load_rig,$(call stage4,load) \
 	$(LOAD_BASE),$(HIST))
