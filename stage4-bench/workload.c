@@ -166,6 +166,13 @@ static uint64_t mask_of(const struct workload *work, uint64_t number)
     return mixed(number ^ mixed(work->options.seed));
 }
 
+/* What the bytes behind the version follow from: version, key and seed, so that
+ * those of another key are not right by chance. */
+static uint64_t body_of(uint64_t version, uint64_t mask)
+{
+    return mixed(version + mixed(mask));
+}
+
 static size_t length_of(const struct work_options *o, uint64_t state)
 {
     size_t more = o->value_max - o->value_min;
@@ -176,7 +183,7 @@ static size_t length_of(const struct work_options *o, uint64_t state)
 int work_value(const struct workload *work, uint64_t number, uint64_t version,
                struct buf *value)
 {
-    uint64_t state = version ^ mask_of(work, number);
+    uint64_t mask = mask_of(work, number), state = body_of(version, mask);
     size_t len = length_of(&work->options, state);
     unsigned char word[8];
 
@@ -184,7 +191,7 @@ int work_value(const struct workload *work, uint64_t number, uint64_t version,
     int err = buf_reserve(value, len + 8);
     if (err)
         return err;
-    little_put64(word, state);
+    little_put64(word, version ^ mask);
     for (size_t at = 0; at < len; at += 8) {
         memcpy(value->ptr + at, word, 8);
         little_put64(word, next_of(&state));
@@ -201,8 +208,9 @@ bool work_is_value(const struct workload *work, uint64_t number,
 
     if (value.len < WORK_VERSION)
         return false;
-    uint64_t state = little_get64(bytes);
-    uint64_t found = state ^ mask_of(work, number);
+    uint64_t mask = mask_of(work, number);
+    uint64_t found = little_get64(bytes) ^ mask;
+    uint64_t state = body_of(found, mask);
     if (value.len != length_of(&work->options, state))
         return false;
     for (size_t at = 8; at < value.len; at += 8) {
