@@ -20,6 +20,12 @@ DATA_HOME := $(if $(XDG_DATA_HOME),$(XDG_DATA_HOME),$(HOME)/.local/share)
 
 VERSION := 0.1.0
 
+# The parts of the course, and the one with which the work in this tree begins.
+PARTS  := $(shell awk -F '\t' '$$1 == "stage" { print $$2 }' grading/points.tsv)
+BEGINS := $(firstword $(shell cat grading/begins 2>/dev/null) $(PARTS))
+# The stage of a part: 2 of 2A.
+stage_of = $(patsubst %A,%,$(patsubst %B,%,$(patsubst %C,%,$(1))))
+
 # ---- What can be chosen ---------------------------------------------------
 
 VARIANTS := rel dbg asan tsan
@@ -93,11 +99,15 @@ STORE  := $(call stage2,store dir) $(LOG) $(TABLE) $(SLAB)
 PROTO  := $(call stage2,proto)
 DECODE := $(call stage2,decode)
 CLIENT := $(call stage2,client) $(PROTO)
-SERVER := $(call stage2,server server_stats reactor conn) $(DECODE) $(PROTO)
+REACTOR := $(call stage2,reactor reactor_conn reactor_door conn) $(PROTO)
+SERVER := $(call stage2,server server_stats) $(REACTOR) $(DECODE)
+
+# A look into a store's files, for kvs.
+FILES  := $(call stage2,kvs_files kvs_repair kvs_source)
 
 PROGRAMS := kvs kvs-client kvs-server
 STAGE2   := $(addprefix $(B)/stage2/,$(PROGRAMS))
-$(B)/stage2/kvs: $(call stage2,kvs kvs_files) $(STORE) $(MINE) $(COMMON)
+$(B)/stage2/kvs: $(call stage2,kvs) $(FILES) $(STORE) $(MINE) $(COMMON)
 $(B)/stage2/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
 $(B)/stage2/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE) \
 	$(POOL_$(POOL)) $(B)/pool-is $(COMMON)
@@ -122,7 +132,7 @@ $(B)/bench-store: $(call stage4,bench_store workload) \
 	$(or $(STORE_LINKED),$(STORE)) $(MINE) $(METER)
 $(B)/bench-store: private EXTRA = -lm $(STORE_LIBS)
 $(B)/kvs-bench $(B)/bench-table: private EXTRA := -lm
-BENCHES := $(addprefix $(B)/,kvs-bench bench-table bench-store \
+PROGRAMS4 := $(addprefix $(B)/,kvs-bench bench-table bench-store \
 	$(addprefix bench-pool-,$(POOLS)))
 
 # The library: what a C program needs, with the pool chosen by POOL.
@@ -155,12 +165,11 @@ $(call test,common_test,common_test)
 $(call test,history_test,history_test $(HISTORY))
 $(call test,record_test,record_test scratch,$(RECORD) $(call stage2,dir))
 $(call test,proto_test,proto_test,$(PROTO))
-$(call test,reactor_test,reactor_test peer,$(call stage2,reactor conn) $(PROTO) $(DECODE))
-$(call test,reactor_hard_test,reactor_hard_test peer,$(call stage2,reactor conn) \
-	$(PROTO) $(DECODE))
+$(call test,reactor_test,reactor_test peer,$(REACTOR) $(DECODE))
+$(call test,reactor_hard_test,reactor_hard_test peer,$(REACTOR) $(DECODE))
 
 # Programs whose system calls are recorded, and made to fail (tests/crash.h).
-CRASH := crash crash_disk crash_record crash_calls crash_names
+CRASH := crash crash_disk crash_record crash_calls crash_names scratch
 comma := ,
 wrapped := $(addprefix -Wl$(comma)--wrap=,open open64 __open_2 __open64_2 \
 	openat openat64 __openat_2 creat creat64 write pwrite pwrite64 writev \
@@ -182,7 +191,7 @@ TESTS2A := $(addprefix $(B)/tests/,slab_test table_test imkv_test)
 BENCH2A := $(addprefix $(B)/tests/imkv_bench-,ours glib)
 REFS2A  := table_test imkv_test
 
-$(call test,log_test,log_test scratch $(CRASH),$(LOG))
+$(call test,log_test,log_test $(CRASH),$(LOG))
 $(call test,store_test,store_test store_hard_test store_history_test \
 	history_crew $(HISTORY) scratch,$(call stage2,store dir) \
 	$(RECORD),$(call stage2,log) $(TABLE) $(SLAB))
@@ -221,7 +230,7 @@ REFS2C  := server_test
 $(B)/tests/server_bench-ours: $(addprefix $(B)/tests/,server_bench.o \
 	server_bench_ours.o) $(SERVER) $(POOL_shared) $(COMMON)
 $(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
-	server_bench_echo.o) $(call stage2,reactor conn) $(PROTO) $(COMMON)
+	server_bench_echo.o) $(REACTOR) $(COMMON)
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
 
@@ -237,13 +246,14 @@ $(RIG): $(addprefix $(B)/tests/,rig_server.o load_rig.o driver.o) \
 $(RIG): private EXTRA := -lm
 TESTS4 := $(addprefix $(B)/tests/,hist_test load_test)
 REFS4  := load_test
+stage4: $(PROGRAMS4) $(B)/liblockcount.so
 
 # Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
 FUZZERS     := decode replay files
 FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
 FUZZ_decode := $(DECODE) $(PROTO)
 FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
-FUZZ_files  := $(B)/tests/fuzz/image.o $(call stage2,kvs_files) $(STORE)
+FUZZ_files  := $(B)/tests/fuzz/image.o $(FILES) $(STORE)
 define fuzz_program
 $(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
 	$(FUZZ_$(1)) $(MINE) $(COMMON)
@@ -252,8 +262,13 @@ fuzz-objects-$(1):
 endef
 $(foreach f,$(FUZZERS),$(eval $(call fuzz_program,$(f))))
 
-TESTS := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) $(TESTS1) $(TESTS2A) \
-	$(TESTS2B) $(TESTS2C) $(TESTS4)
+# Every part P may have TESTSP, REFSP (tests that are also run with REF's earlier
+# modules), BENCHP (programs measured) and ALSOP (what else its tests need).
+REFS1  := pool_test-shared
+ALSO2C  = $(STAGE2)
+TESTS  := $(addprefix $(B)/tests/,$(GIVEN_TESTS)) \
+	$(foreach p,$(PARTS),$(TESTS$(p)))
+BENCHES := $(foreach p,$(PARTS),$(BENCH$(p)))
 
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
@@ -272,8 +287,7 @@ $(B)/tests/pool_test-shared.ref: $(subst $(CHANNEL),$(REF)/$(CHANNEL),\
 	$(DRIVER) $(POOL_shared) $(COMMON))
 $(B)/tests/pool_test-shared.ref: EXTRA := -Wl,--wrap=pthread_create
 refs = $(if $(REF),$(addprefix $(B)/tests/,$(addsuffix .ref,$(1))))
-REFTESTS1 := $(call refs,pool_test-shared)
-REFTESTS  := $(REFTESTS1) $(call refs,$(REFS2A) $(REFS2B) $(REFS2C) $(REFS4))
+REFTESTS := $(call refs,$(foreach p,$(PARTS),$(REFS$(p))))
 
 $(B)/tests/pool_bench-shared: $(B)/tests/pool_bench-shared.o $(POOL_shared) \
 	$(COMMON)
@@ -294,29 +308,24 @@ TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
 
 # ---- Rules -----------------------------------------------------------------
 
-all: $(B)/libkvs.a $(B)/libkvs.pc stage1 stage2 $(BENCHES) $(addprefix $(B)/,$(PROGRAMS)) ## build everything (V=rel|dbg|asan|tsan, POOL=)
+all: $(B)/libkvs.a $(B)/libkvs.pc stage1 stage2 $(PROGRAMS4) $(addprefix $(B)/,$(PROGRAMS)) ## build everything (V=rel|dbg|asan|tsan, POOL=)
 
-stage1: $(TESTS1) ## build stage 1 (the same for stage2 .. stage5)
-stage2: $(STAGE2) $(TESTS2A) $(TESTS2B) $(TESTS2C)
+define part
+stage$(call stage_of,$(1)): $(TESTS$(1)) $(ALSO$(1))
+graded$(1): $(TESTS$(1)) $(call refs,$(REFS$(1))) $(ALSO$(1))
+bench$(1): $(BENCH$(1))
+endef
+$(foreach p,$(PARTS),$(eval $(call part,$(p))))
+STAGES := $(sort $(foreach p,$(PARTS),$(call stage_of,$(p))))
 
+stage1: ## build stage 1 (the same for stage2 .. stage5)
 tests: $(TESTS)
 given-tests: $(addprefix $(B)/tests/,$(GIVEN_TESTS))
 fuzzers: $(FUZZ)
 given-list:
 	@echo $(GIVEN_TESTS)
-graded1: $(TESTS1) $(REFTESTS1)
-graded2A: $(TESTS2A) $(call refs,$(REFS2A))
-graded2B: $(TESTS2B) $(call refs,$(REFS2B))
-graded2C: $(TESTS2C) $(call refs,$(REFS2C)) $(STAGE2)
-graded4: $(TESTS4) $(call refs,$(REFS4))
-bench4: ;
-stage4: $(TESTS4) $(BENCHES) $(B)/liblockcount.so
-bench1: $(BENCH1)
-bench2A: $(BENCH2A)
-bench2B: ;
-bench2C: $(BENCH2C)
 tools: $(TOOLS)
-stage3 stage5:
+$(addprefix stage,$(filter-out $(STAGES),1 2 3 4 5)):
 	@echo "$@: nothing to build yet"
 
 # With objects from an earlier part instead of its source (PRIOR=objects).
@@ -332,7 +341,7 @@ $(B)/%.o: %.c Makefile
 $(addprefix $(B)/,$(PROGRAMS)): $(B)/%: $(B)/stage2/%
 	cp $< $@
 
-$(TESTS) $(REFTESTS) $(BENCH1) $(BENCH2A) $(BENCH2C) $(PEERS) $(BENCHES) $(RIG) \
+$(TESTS) $(REFTESTS) $(BENCHES) $(PEERS) $(PROGRAMS4) $(RIG) \
   $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
@@ -397,21 +406,20 @@ SEED ?=
 TASK ?=
 STAGE ?=
 
-test1: ## stage 1's cases, bare and quick; so test2A, test2B, test2C, test4
-test1 test2A test2B test2C test4:
+$(PARTS:%=test%):
 	@grading/grade.sh --quick --stage $(@:test%=%)
 
 next: ## what to do now: the first task that is not done
 	@grading/next.sh
 
-one: ## one case: CASE=channel/order [TOOL=bare|memcheck|helgrind|tsan|explore]
+one: ## one case: CASE=channel/order [TOOL=memcheck|helgrind|tsan|explore]
 	@grading/one.sh '$(CASE)' '$(TOOL)' '$(SEED)'
 
 hint: ## a hint for TASK=1.3; one more each time
 	@grading/hint.sh '$(TASK)'
 
-watch: ## run test1 again whenever a file of STAGE=1 changes
-	@grading/watch.sh '$(if $(STAGE),$(STAGE),1)'
+watch: ## run a part's cases whenever one of its files changes: STAGE=1
+	@grading/watch.sh '$(STAGE)'
 
 explore: ## schedules of STAGE=1's cases, 200 seeds each (or CASE=)
 	@grading/explore.sh '$(STAGE)' '$(CASE)'
@@ -419,7 +427,7 @@ explore: ## schedules of STAGE=1's cases, 200 seeds each (or CASE=)
 replay: ## one schedule, shrunk and drawn: CASE=channel/small_crowd SEED=17
 	@grading/one.sh '$(CASE)' replay '$(SEED)'
 
-grade: ## build, test, leak- and race-check, time, score [STAGE=1] [LIGHT=1]
+grade: ## build, test, check leaks and races, time, score [STAGE=1] [LIGHT=1]
 	@grading/grade.sh $(if $(STAGE),--stage $(STAGE)) $(if $(LIGHT),--light) \
 	 $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(if $(REF),--ref '$(REF)')
 
@@ -429,7 +437,7 @@ peers: ## our server beside redis, memcached and an echo server, in one run
 bench: ## measure and draw build/bench/index.html [SUITE=course] [BENCH=long]
 	@$(MAKE) -s --no-print-directory V=rel bench-programs
 	@SUITE='$(SUITE)' BENCH='$(BENCH)' stage4-bench/bench.sh
-bench-programs: $(BENCHES) $(B)/liblockcount.so $(B)/kvs-server
+bench-programs: $(PROGRAMS4) $(B)/liblockcount.so $(B)/kvs-server
 
 fuzz: ## libFuzzer on decoder, replay and files of a store [SECONDS=3600]
 	@$(foreach f,$(FUZZERS),FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
@@ -447,7 +455,7 @@ update: ## take over a newer handout's given files: FROM=new-handout.tar.gz
 	@grading/update.sh '$(FROM)'
 else
 handout: ## the students' tree: OUT=dir [FROM=1|2A|..] [PRIOR=objects]
-	@grading/handout.sh '$(OUT)' '$(if $(FROM),$(FROM),1)' '$(PRIOR)'
+	@grading/handout.sh '$(OUT)' '$(FROM)' '$(PRIOR)'
 
 mutants: ## prove the grader: every planted bug is caught [ONLY=..] [QUICK=1]
 	@grading/mutants.sh $(if $(QUICK),--quick) $(ONLY)
@@ -455,7 +463,7 @@ mutants: ## prove the grader: every planted bug is caught [ONLY=..] [QUICK=1]
 install: all ## PREFIX=/usr/local DESTDIR=
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 $(B)/libkvs.a $(DESTDIR)$(PREFIX)/lib/
-	for d in common stage1-pool stage2-server; do \
+	for d in $(patsubst %/,%,$(sort $(dir $(wildcard common/*.h stage*/*.h)))); do \
 	 install -d $(DESTDIR)$(PREFIX)/include/kvs/$$d && \
 	 install -m 644 $$d/*.h $(DESTDIR)$(PREFIX)/include/kvs/$$d/ || exit; done
 	sed -e 's|^Cflags:.*|Cflags: -I$(PREFIX)/include/kvs|' \
@@ -469,12 +477,14 @@ clean: ## remove build/
 	rm -rf build
 
 # In the student's tree only what a student types.
-HELP_ALL := $(if $(STUDENT),test1|next|one|hint|watch|explore|replay|grade|doctor|update,[a-z0-9]*)
+HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|doctor|update,[a-z0-9]*)
 help: ## this list
-	@awk -F ':.*## ' '/^($(HELP_ALL)):.*## / \
-	 { sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@printf '  make %-9s %s\n' test$(BEGINS) \
+	 "the cases of part $(BEGINS), bare and quick (parts: $(PARTS))"
+	@awk -F ':.*## ' '/^($(HELP_ALL)):.*## / { gsub(/STAGE=1/, "STAGE=$(BEGINS)"); \
+	 sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all stage1 stage2 stage3 stage4 stage5 tests graded1 bench1 tools test1 \
-	test2A test2B test2C given-tests given-list graded2A graded2B graded2C graded4 bench4 test4 bench2A \
-	bench2B bench2C next one hint watch explore replay grade test peers \
-	bench bench-programs fuzz fuzzers doctor clean help
+.PHONY: all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
+	given-list next one hint watch explore replay grade test peers \
+	bench bench-programs fuzz fuzzers doctor clean help $(PARTS:%=test%) $(PARTS:%=graded%) \
+	$(PARTS:%=bench%)

@@ -40,6 +40,19 @@ ssize_t pread_full(int fd, void *to, size_t len, off_t offset)
     return (ssize_t)done;
 }
 
+int read_all(int fd, struct buf *buf, size_t max)
+{
+    int err = buf_reserve(buf, max + 1);
+
+    if (err)
+        return err;
+    ssize_t n = read_full(fd, buf->ptr + buf->len, max + 1);
+    if (n < 0)
+        return (int)n;
+    buf->len += (size_t)n;
+    return (size_t)n > max ? -EMSGSIZE : 0;
+}
+
 int file_sync_dir(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -18,9 +18,16 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "common/buf.h"
+
 /* How many bytes came; fewer than len only where the file ends. */
 ssize_t read_full(int fd, void *to, size_t len);
 ssize_t pread_full(int fd, void *to, size_t len, off_t offset);
+
+/* All that comes until the end, to the end of *buf: 0. -EMSGSIZE when that
+ * is more than max bytes; what is in *buf behind its old contents is then,
+ * and on any other error, no use. */
+int read_all(int fd, struct buf *buf, size_t max);
 
 /* Brings the names in the directory `path` to the disk. */
 int file_sync_dir(const char *path);

@@ -18,9 +18,14 @@ cut_with() {
         -f "grading/cut/$1.awk" "${@:2}" </dev/null
 }
 
-# The driver's own words about a check that failed.
+# The driver's own words about the last check that failed: a field a line, and
+# what it continues with, indented.
 check_lines() {
-    grep -aE '^(tried|expected|got|at|seed): ' "$log" | tail -n 5 |
+    awk '/^tried: / { n = 0 }
+        /^(tried|expected|got|at|seed): / { line[++n] = $0; more = 1; next }
+        more && /^          [^ ]/ { line[++n] = $0; next }
+        { more = 0 }
+        END { for (i = 1; i <= n && i <= 20; i++) print line[i] }' "$log" |
         tr -cd '[:print:]\n' | cut -c1-300
 }
 
@@ -87,7 +92,7 @@ explored() {
 # From a failed check, a line that says it all comes first.
 check_failed() {
     check_lines | awk '
-        /^tried: / { t = $0; sub(/^tried: +/, "", t) }
+        /^tried: / { t = $0; sub(/^tried: +/, "", t); sub(/[;,]$/, "", t) }
         /^got: / { g = $0; sub(/^got: +/, "", g) }
         END { if (t != "") print t ": " g }'
     check_lines
@@ -149,9 +154,10 @@ if [ -n "$found" ]; then
 fi
 case $code in
 0 | 66 | 99) ;;
-1) answer FAIL "" < <(check_failed) ;;
+1) answer FAIL "" < <(echo "ended with status 1, and no check says why" &&
+    tail -n 5 "$log" | tr -cd '[:print:]\n' | cut -c1-300) ;;
 126 | 127) answer FAIL "it does not build or cannot be started" \
-    < <(grep -a 'error' "$(dirname "$log")/../build.log" | head -n 3) ;;
+    < <(grep -aE 'error:|undefined reference' "$(dirname "$log")/../build.log" | head -n 3) ;;
 *) answer FAIL "ended with status $code" < <(tail -n 5 "$log") ;;
 esac
 [ "$word" = yes ] ||

@@ -3,6 +3,7 @@
 #
 #     grading/grade.sh [--stage S] [--quick] [--light] [--no-speed]
 #                      [--submission DIR] [--ref DIR] [--out DIR] [--cases FILE]
+#                      [--alive LETTERS]
 #
 # --quick       the cases bare, once: what `make test1` runs
 # --light       one run at a time, for small machines
@@ -10,13 +11,14 @@
 # --ref         the tree of a correct solution, built: a later task is then
 #               also run with its earlier modules, and the better counts
 # --cases       only these, a name a line: the others count as not run
+# --alive       the tools that work here (see canaries.sh), when that is known
 #
 # Writes build/grade/, or build/quick/ (see grading/README.md); exit 0 only on full marks.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . grading/lib.sh
 
-stage='' quick='' light='' speed=yes submission='' ref='' out='' cases=''
+stage='' quick='' light='' speed=yes submission='' ref='' out='' cases='' alive=''
 while [ $# -gt 0 ]; do
     case $1 in
     --stage) stage=$2 && shift ;;
@@ -27,18 +29,19 @@ while [ $# -gt 0 ]; do
     --ref) ref=$2 && shift ;;
     --out) out=$2 && shift ;;
     --cases) cases=$2 && shift ;;
+    --alive) alive=$2 && shift ;;
     *) die "grade.sh: unknown option $1" ;;
     esac
     shift
 done
 [ -z "$cases" ] || [ -r "$cases" ] || die "--cases $cases: cannot be read"
-stages=$(awk -F '\t' '$1 == "stage" { print $2 }' grading/points.tsv)
+stages=$(parts)
 [ -n "$out" ] || out=build/$(if [ -n "$quick" ]; then echo quick; else echo grade; fi)
 [ -z "$stage" ] || grep -qxF "$stage" <<<"$stages" ||
     die "STAGE=$stage: choose one of: ${stages//$'\n'/ }"
 if [ -n "$submission" ]; then
     exec grading/submission.sh "$submission" ${stage:+--stage "$stage"} \
-        ${light:+--light} ${cases:+--cases "$cases"}
+        ${light:+--light} ${cases:+--cases "$cases"} ${alive:+--alive "$alive"}
 fi
 
 # A fresh start, but for what `make mutants` has left here.
@@ -47,7 +50,15 @@ mkdir -p "$out/log" "$out/detail"
 log=$out/log
 jobs=$(if [ -n "$light" ]; then echo 1; else how_many_jobs; fi)
 write_own_list
-say() { [ -n "$quick" ] || printf '%s\n' "$*"; }
+say() {
+    if [ -n "$quick" ]; then
+        live "${stage:+part $stage: }$*"
+    else
+        printf '%s\n' "$*"
+    fi
+}
+[ -z "$quick" ] || [ -d build/dbg/tests ] ||
+    echo "building for the first time, which takes up to half a minute" >&2
 
 # ---- given files -------------------------------------------------------------
 
@@ -83,8 +94,9 @@ grep -a 'warning:' "$out/build.log" | grep -aFf "$OWN" |
 
 FACTOR=1
 [ -n "$quick" ] || FACTOR=$(grading/calibrate.sh)
-alive=b
-if [ -z "$quick" ]; then
+if [ -n "$quick" ]; then
+    alive=b
+elif [ -z "$alive" ]; then
     alive=$(grading/canaries.sh "$log")
 fi
 
@@ -92,8 +104,7 @@ fi
 
 # The cases' files: on a RAM disk, and gone afterwards, also those of a case
 # that was ended.
-TMPDIR=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm ||
-    echo /tmp)/grade.XXXXXX") || exit 1
+TMPDIR=$(mktemp -d "$(ram_disk)/grade.XXXXXX") || exit 1
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 
@@ -152,11 +163,14 @@ fi
 
 # ---- explain, score, write ---------------------------------------------------
 
-# Valgrind logs with exactly one ERROR SUMMARY, of no errors, for each process.
+# Valgrind logs with exactly one ERROR SUMMARY, of no errors, for each process,
+# and no descriptor left open (which valgrind does not count as an error).
 find "$log" -name '*.vg.*' -exec awk '
-    FNR == 1 { if (name != "") done_with(); name = FILENAME; n = zero = 0 }
+    FNR == 1 { if (name != "") done_with(); name = FILENAME; n = zero = open = 0 }
     /ERROR SUMMARY: / { n++; zero += / 0 errors / }
-    function done_with() { if (n == 1 && zero == 1) print name }
+    / Open (file descriptor|AF_)/ { open++ }
+    open && /<inherited from parent>/ { open-- }
+    function done_with() { if (n == 1 && zero == 1 && !open) print name }
     END { if (name != "") done_with() }' {} + | sed 's/\.vg\.[0-9]*$//' |
     sort | uniq -c | awk '$1 == 1 { print $2 }' >"$out/whole.txt"
 
@@ -190,13 +204,14 @@ awk -v stage="$stage" -v alive="$alive" -v quick="$quick" -v speed="$speed" \
     -v warnings="$(wc -l <"$out/warnings.txt")" -f grading/score.awk \
     grading/points.tsv grading/cases.tsv "$out/verdicts.tsv" \
     "$out/speed.tsv" >"$out/model.tsv"
-awk -v out="$out" -v quick="$quick" -f grading/write_text.awk \
-    "$out/model.tsv" >"$out/grade.txt"
+awk -v out="$out" -v quick="$quick" -v stage="$stage" -f grading/wrap.awk \
+    -f grading/write_text.awk "$out/model.tsv" >"$out/grade.txt"
 if [ -z "$quick" ]; then
     grading/write_json.sh "$out" >"$out/results.json"
     awk -v out="$out" -f grading/write_junit.awk "$out/model.tsv" \
         >"$out/junit.xml"
 fi
+[ -z "$quick" ] || live ''
 cat "$out/grade.txt"
 awk -F '\t' '$1 == "total" { ok = $4 > 0 && $3 >= $4 } END { exit !ok }' \
     "$out/model.tsv"

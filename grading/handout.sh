@@ -2,15 +2,15 @@
 # handout.sh OUT [FROM] [PRIOR] -- makes the students' tree in OUT, a new
 # directory, or OUT.tar.gz.
 #
-# FROM=k (1 2A 2B 2C 3 4 5A 5B) keeps the solution of what comes before part k:
-# as source, or with PRIOR=objects as object files only. From k on there are
-# the starters. The tree has nothing else of the solution, and none of the
+# FROM=k (a part of points.tsv; else the first) keeps the solution of what comes
+# before part k: as source, or with PRIOR=objects as object files only. From k on
+# there are the starters. The tree has nothing else of the solution, and none of the
 # instructors' tools (see files.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . grading/lib.sh
-out=${1-} from=${2:-1} prior=${3-}
-parts="1 2A 2B 2C 3 4 5A 5B"
+parts=$(parts | paste -sd' ')
+out=${1-} from=${2:-${parts%% *}} prior=${3-}
 
 [ -n "$out" ] || die "make handout OUT=dir [FROM=2A] [PRIOR=objects]"
 [[ " $parts " == *" $from "* ]] || die "FROM=$from: choose one of: $parts"
@@ -27,22 +27,66 @@ mkdir -p "$tree/grading"
 
 # is_before FILE: do all tasks that write this file come before FROM?
 is_before() {
-    awk -F '\t' -v file="$1" -v from="$from" -v parts="$parts" '
-        BEGIN { n = split(parts, p, " "); for (i in p) at[p[i]] = i }
-        $1 == "task" {
-            dir = $5; sub(/\/.*/, "", dir)
-            m = split($5, f, ", ")
-            for (i = 1; i <= m; i++) {
-                if (f[i] !~ /\//) f[i] = dir "/" f[i]
-                if (f[i] == file && at[$3] >= at[from]) later = 1
-            }
+    task_files | awk -F '\t' -v file="$1" -v from="$from" -v parts="$parts" '
+        BEGIN { n = split(parts, p, " "); for (i in p) at[p[i]] = i + 0 }
+        $2 == file && at[$1] >= at[from] { later = 1 }
+        END { exit later }'
+}
+
+# part_lines: the parts from FROM on, their weights and pages, as a table.
+part_lines() {
+    local part weight page
+    echo '| part | weight | its page |'
+    echo '|---|---|---|'
+    awk -F '\t' -v from="$from" '$1 == "stage" { on += $2 == from ""
+        if (on) print $2 "\t" $3 }' grading/points.tsv |
+        while IFS=$'\t' read -r part weight; do
+            page=$(page_of "$part" README)
+            printf "| %s | %s %% | [\`%s\`](%s) |\n" "$part" "$weight" "$page" \
+                "$page"
+        done
+}
+
+# case_with LETTER: the part's first case under that tool (see cases.tsv).
+case_with() {
+    awk -F '\t' -v from="$from" -v letter="$1" '
+        $1 == "task" { part[$2] = $3; next }
+        !/^#/ && NF >= 8 && part[$2] == from "" && index($4, letter) {
+            print $1; exit }' grading/points.tsv grading/cases.tsv
+}
+
+# readme: README.handout.md for a tree that begins with FROM. A line with
+# {WORD} in front is for such trees only; @NAME@ stands for something of it.
+readme() {
+    local is="" tool tooled=''
+    local words=([0]=h:helgrind [1]=t:tsan [2]=m:memcheck)
+    if [ "$from" = "${parts%% *}" ]; then is=' first '; else is=' later '; fi
+    [[ $is != *later* ]] || is+="${prior:-source} "
+    [ -z "$(case_with x)" ] || is+='explored '
+    for tool in "${words[@]}"; do
+        tooled=$(case_with "${tool%%:*}")
+        [ -z "$tooled" ] || { is+='tool ' && break; }
+    done
+    part_lines >"$tree/grading/parts.md"
+    awk -v is="$is" -v table="$tree/grading/parts.md" '
+        match($0, /^\{[a-z]+\}/) {
+            if (!index(is, " " substr($0, 2, RLENGTH - 2) " ")) next
+            $0 = substr($0, RLENGTH + 1)
         }
-        END { exit later }' grading/points.tsv
+        /^@PARTS@$/ { while ((getline line < table) > 0) print line; next }
+        1' grading/README.handout.md |
+        sed -e "s|@PART@|$from|g" -e "s|@README@|$(page_of "$from" README)|g" \
+            -e "s|@BARE@|$(case_with b)|" -e "s|@TOOLED@|$tooled|" \
+            -e "s|@TOOL@|${tool#*:}|" -e "s|@EXPLORED@|$(case_with x)|" \
+            -e "s|@TASK@|$(awk -F '\t' -v p="$from" '$1 == "task" &&
+                $3 == p "" { print $2; exit }' grading/points.tsv)|"
+    rm "$tree/grading/parts.md"
 }
 
 grading/files.sh given >"$tree/grading/given.txt"
 tar cf - --files-from "$tree/grading/given.txt" | tar xf - -C "$tree"
-cp grading/README.handout.md "$tree/README.md"
+readme >"$tree/README.md"
+echo "$from" >"$tree/grading/begins"
 grading/files.sh yours >"$tree/grading/yours.txt"
 while read -r f; do
     if ! is_before "$f"; then

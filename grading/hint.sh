@@ -6,12 +6,9 @@ cd "$(dirname "$0")/.."
 . grading/lib.sh
 task=${1-}
 [ -n "$(task_field "${task:-none}" 3)" ] ||
-    die "make hint TASK=1.3; the tasks are:" \
+    die "make hint TASK=..; the tasks are:" \
         "$(awk -F '\t' '$1 == "task" { printf "%s ", $2 }' grading/points.tsv)"
-file=$(task_field "$task" 5)
-part=$(task_field "$task" 3)
-hints=${file%%/*}/hints-$part.md
-[ -f "$hints" ] || hints=${file%%/*}/hints.md
+hints=$(page_of "$(task_field "$task" 3)" hints)
 mkdir -p .hints
 seen=$(cat ".hints/$task" 2>/dev/null || echo 0)
 awk -v task="$task" -v seen="$seen" '

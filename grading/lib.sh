@@ -22,6 +22,42 @@ task_field() {
         grading/points.tsv
 }
 
+# parts: the parts of the course, in order.
+parts() { awk -F '\t' '$1 == "stage" { print $2 }' grading/points.tsv; }
+
+# begins: the part with which the work in this tree begins: the first one, or
+# what the handout was made for.
+begins() { cat grading/begins 2>/dev/null || parts | sed 1q; }
+
+# task_files: "PART FILE" (with a tab) for each file that a task writes. A name
+# without a directory lies where the task's first file does.
+task_files() {
+    awk -F '\t' -v OFS='\t' '$1 == "task" {
+        dir = $5; sub(/\/.*/, "", dir)
+        n = split($5, f, ", ")
+        for (i = 1; i <= n; i++)
+            print $3, (f[i] ~ /\// ? f[i] : dir "/" f[i])
+    }' grading/points.tsv
+}
+
+# page_of PART NAME: its README or hints (NAME), of its own or of its stage.
+page_of() {
+    local dir
+    dir=$(task_files | awk -F '\t' -v p="$1" \
+        '$1 == p "" && !n++ { sub(/\/.*/, "", $2); print $2 }')
+    if [ -f "$dir/$2-$1.md" ]; then
+        echo "$dir/$2-$1.md"
+    else
+        echo "$dir/$2.md"
+    fi
+}
+
+# ram_disk: where files that are soon gone are quickest.
+ram_disk() { [ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}"; }
+
+# live TEXT: what goes on just now, where a person looks; '' ends it.
+live() { [ ! -t 2 ] || printf '\r\033[K%s' "$1" >&2; }
+
 write_own_list() {
     mkdir -p "${OWN%/*}"
     { grading/files.sh yours && grading/files.sh mine; } >"$OWN"

@@ -4,7 +4,8 @@
 # Every patch of grading/mutants/ plants one bug in the reference; each is
 # graded like a submission and must lose points in the checks that its header
 # names. The reference and every alternative solution are graded the same way
-# and must lose none (the bonus aside). Prints the kill matrix, writes
+# and must lose none (the bonus aside). Left out are the cases of programs that
+# have nothing of what a patch changes. Prints the kill matrix, writes
 # build/grade/mutants.tsv; exit 0 only if all that holds. --quick runs of each
 # mutant only the checks that its header names, and no correct solutions
 # unless one is named: a fifth of the time, and the same proof for the bugs,
@@ -32,7 +33,8 @@ header() { sed -n "s/^$2: *//p" "$1" | head -n 1; }
 
 # grade NAME OPTIONS...: the model is in build/submissions/NAME/model.tsv.
 grade() {
-    grading/submission.sh "$scratch/$1" "${@:2}" >"$scratch/$1.txt" 2>&1
+    grading/submission.sh "$scratch/$1" --alive bmhtx "${@:2}" \
+        >"$scratch/$1.txt" 2>&1
 }
 
 # lost MODEL: "case:tool" of every check that speaks against the solution.
@@ -41,34 +43,50 @@ lost() {
         print $3 ":" $4 }' "$1"
 }
 
-# named_cases PATCH: the cases that it names, and their parents.
+# with_parents: cases, a line each, and those that must pass before they count.
+with_parents() {
+    awk -F '\t' 'FNR == NR { parent[$1] = $7; next }
+        { for (c = $1; c in parent && !seen[c]++; c = parent[c]) print c }' \
+        grading/cases.tsv -
+}
+
+# named_cases PATCH: the cases that it names.
 named_cases() {
-    header "$1" catch | tr -s ', ' '\n' | sed 's/:.*//' | sort -u |
-        awk -F '\t' 'FNR == NR { want[$1]; next }
-            $1 in want { print $1; if ($7 != "-") print $7 }' \
-            - grading/cases.tsv | sort -u
+    header "$1" catch | tr -s ', ' '\n' | sed 's/:.*//' | with_parents
+}
+
+# touched_cases PATCH: the cases that it could change: those of programs in which
+# a file that it changes was compiled (its name is in what -g leaves there).
+touched_cases() {
+    local program
+    sed -n 's|^+++ b/\([^[:space:]]*\).*|\1|p' "$1" >"$scratch/changed"
+    awk -F '\t' '!/^#/ && NF >= 8 && !seen[$3]++ { print $3 }' \
+        grading/cases.tsv | while read -r program; do
+        if [ ! -f "build/dbg/tests/$program" ] ||
+            grep -qFf "$scratch/changed" "build/dbg/tests/$program"; then
+            awk -F '\t' -v p="$program" '!/^#/ && $3 == p { print $1 }' \
+                grading/cases.tsv
+        fi
+    done | with_parents
 }
 
 # parts_of DIR: the parts of the course whose files are in DIR; all of them
 # for the reference.
 parts_of() {
     if [ "$1" = reference ]; then
-        awk -F '\t' '$1 == "stage" { print $2 }' grading/points.tsv
-        return
+        parts
+    else
+        task_files | while IFS=$'\t' read -r part f; do
+            [ ! -f "$1/$f" ] || echo "$part"
+        done | uniq
     fi
-    (cd "$1" && find . -name '*.c' | sed 's|^\./||') | awk -F '\t' '
-        FNR == NR { have[$1]; next }
-        $1 == "task" {
-            dir = $5; sub(/\/.*/, "", dir)
-            n = split($5, f, ", ")
-            for (i = 1; i <= n; i++)
-                if ((f[i] in have) || (dir "/" f[i]) in have)
-                    if (!($3 in seen)) { seen[$3]; print $3 }
-        }' - grading/points.tsv
 }
 
 # A tool that does not work here would let mutants through, or seem to.
-make -s tools >/dev/null
+mapfile -t graded < <(parts | sed 's/^/graded/')
+build_quietly "$scratch/build.log" tools
+build_quietly "$scratch/build.log" V=dbg "${graded[@]}" ||
+    die "the reference does not build: $scratch/build.log"
 mkdir -p "$scratch/canaries"
 [ "$(grading/canaries.sh "$scratch/canaries")" = bmhtx ] ||
     die "some tool does not work here, so nothing is proven: make doctor"
@@ -102,13 +120,13 @@ for patch in grading/mutants/*.patch; do
     if ! patch -s -p1 -d "$scratch/$name" <"$patch"; then
         echo "  $name: the patch does not apply" && bad=$((bad + 1)) && continue
     fi
-    only=()
     if [ -n "$quick" ]; then
         named_cases "$patch" >"$scratch/$name.cases"
-        only=(--cases "$PWD/$scratch/$name.cases")
+    else
+        touched_cases "$patch" >"$scratch/$name.cases"
     fi
     grade "$name" --stage "$(header "$patch" stage)" --no-speed \
-        ${only[@]+"${only[@]}"}
+        --cases "$PWD/$scratch/$name.cases"
     model=build/submissions/$name/model.tsv
     lost "$model" >"$scratch/$name.lost"
     if grep -qaE 'error:|undefined reference' \

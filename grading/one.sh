@@ -51,18 +51,19 @@ IFS=$'\t' read -r _ how code word wall cpu <"$out/outcome"
 log=$(cut -f5 "$out/plan")
 PLANS=$out/plan grading/explain.sh "$tool" "$how" "$code" "$word" "$log" >"$out/said"
 IFS=$'\t' read -r verdict summary <"$out/said"
-printf '%s%s%s  %s (task %s, %s): %s\n' "$BOLD" "$verdict" "$PLAIN" "$only" \
-    "$task" "$tool" "$title"
+printf '%s%s%s  %s (task %s, %s)\n  %s\n' "$BOLD" "$verdict" "$PLAIN" \
+    "$only" "$task" "$tool" "$title"
 if [ "$verdict" = PASS ]; then
     printf '  %s ms, of them %s ms CPU\n' "$wall" "$cpu"
     exit 0
 fi
 if [ "$(wc -l <"$out/said")" -gt 1 ]; then
-    sed '1d; s/^/    /' "$out/said"
+    [ "$summary" = "$(sed -n 2p "$out/said")" ] || printf '%s\n' "$summary"
+    sed 1d "$out/said"
 else
-    printf '    %s\n' "$summary"
-fi
+    printf '%s\n' "$summary"
+fi | awk -v wrapped='    ' -f grading/wrap.awk
 [[ $summary =~ ^schedule\ ([0-9]+): ]] &&
     echo "  draw it: make replay CASE=$only SEED=${BASH_REMATCH[1]}"
-[ "$verdict" = NOT-WRITTEN ] || echo "  all of the output: $log (and beside it)"
+[ "$verdict" = NOT-WRITTEN ] || echo "  all of the output is in $out/"
 exit 1

@@ -14,7 +14,7 @@ rounds=${ROUNDS:-5} requests=${REQUESTS:-200000}
 out=build/bench
 raw=$out/server.raw
 mkdir -p "$out" && : >"$raw"
-scratch=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")/peers.XXXXXX")
+scratch=$(mktemp -d "$(ram_disk)/peers.XXXXXX")
 pids=()
 # Called by the trap.
 # shellcheck disable=SC2317
@@ -99,8 +99,7 @@ for round in $(seq "$rounds"); do
         read -r depth sets <<<"$load"
         for s in "${subjects[@]}"; do
             read -r name protocol pid <<<"$s"
-            [ ! -t 2 ] || printf '\r\033[K[%d/%d] depth %s, %s' "$round" \
-                "$rounds" "$depth" "$name" >&2
+            live "[$round/$rounds] depth $depth, $name"
             n=$requests
             [ "$depth" -ne 1 ] || n=$((requests / 4))
             line=$(taskset -c "$second" timeout 60 "$bench" "$protocol" \
@@ -111,7 +110,7 @@ for round in $(seq "$rounds"); do
         done
     done
 done
-[ ! -t 2 ] || printf '\r\033[K' >&2
+live ''
 
 printf 'suite\tworkload\tsubject\tthreads\tmetric\tunit\tmedian\tmin\tmax\truns\n' \
     >"$out/server.tsv"

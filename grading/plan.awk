@@ -16,9 +16,8 @@ BEGIN {
     split("b m h t x", letters, " ")
     valgrind = "valgrind\t--command-line-only=yes\t--error-exitcode=99" \
         "\t--trace-children=yes\t--num-callers=30"
-    command["memcheck"] = valgrind "\t--tool=memcheck\t--fair-sched=yes" \
-        "\t--track-fds=yes"
-    leaks["memcheck"] = "\t--leak-check=full" \
+    command["memcheck"] = valgrind "\t--tool=memcheck\t--fair-sched=yes"
+    leaks["memcheck"] = "\t--track-fds=yes\t--leak-check=full" \
         "\t--show-leak-kinds=definite,indirect,possible" \
         "\t--errors-for-leak-kinds=definite,indirect,possible"
     command["helgrind"] = valgrind "\t--tool=helgrind\t--fair-sched=yes" \
@@ -42,13 +41,14 @@ BEGIN {
 
 /^#/ { next }
 
+$1 == "stage" { if (first_part == "") first_part = $2 "" }
 $1 == "task" { stage_of[$2] = $3; next }
 
 NF < 8 || $1 !~ /\// { next }
 
 {
     if (stage != "" && ($2 == "0" || stage_of[$2] != stage) &&
-        !($2 == "0" && stage == 1))
+        !($2 == "0" && stage == first_part))
         next
     if (only != "" && $1 != only)
         next

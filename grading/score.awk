@@ -6,12 +6,17 @@
 #
 # verdicts.tsv  CASE:TOOL[~K][+ref]  VERDICT  SUMMARY
 # speed.tsv     N (the N-th speed line of points.tsv)  RATIO  VERDICT  SUMMARY
+#               OURS  THEIRS (nanoseconds)  BASELINE  CPU|clock
 #
 # Output, fields separated by tabs:
 #     check  task  case  tool  verdict  earned  max  id  summary  title
 #     task   number  earned  max  bonus  stage  title  bare  memory  races
+#     speed  task  name  verdict  earned  max  bonus  ratio  zero-at  full-at
+#            ours  theirs  baseline  CPU|clock  summary  stage
 #     stage  name  earned  max  bonus
 #     total  all  earned  max  bonus
+#     more   memcheck  helgrind  tsan  explore  speed: checks that --quick
+#            leaves to `make grade`
 # `id` names the run (its details lie in detail/ID.txt); bare, memory and races
 # are "passed/counted", "-" where there is nothing.
 
@@ -37,6 +42,7 @@ files == 1 && $1 == "speed" {
     speed_task[speeds] = $2 ""; speed_points[speeds] = $3
     zero[speeds] = $4; full[speeds] = $5; bonus_only[speeds] = $9 == "yes"; speed_needs[speeds] = $10
     speed_what[speeds] = $6 " " $7
+    speed_name[speeds] = speed_named($2, $11 != "" ? $11 : $7, $9 == "yes")
 }
 files == 1 && $1 == "share" { share[$2] = $3 }
 files == 1 && $1 == "cost" { cost[$2] = $3; cost_most[$2] = $4 }
@@ -48,6 +54,7 @@ files == 2 && NF >= 8 {
 }
 
 files == 3 {
+    run_id = $1
     ref = sub(/\+ref$/, "", $1)
     sub(/~[0-9]+$/, "", $1)
     if (ref) { ref_verdict[$1] = $2; ref_summary[$1] = $3; next }
@@ -58,10 +65,14 @@ files == 3 {
         (verdict[$1] == "SLOW" && $2 != "PASS")) {
         verdict[$1] = $2
         summary[$1] = $3
+        run[$1] = run_id
     }
 }
 
-files == 4 { ratio[$1] = $2; speed_verdict[$1] = $3; speed_summary[$1] = $4 }
+files == 4 {
+    ratio[$1] = $2; speed_verdict[$1] = $3; speed_summary[$1] = $4
+    of_what[$1] = $5 FS $6 FS $7 FS $8
+}
 
 END {
     for (i = 1; i <= cases; i++)
@@ -72,12 +83,40 @@ END {
         if (stage == "" || part[p] == stage)
             one_stage(part[p])
     print "total", "all", total_earned, total_max, total_bonus + 0
+    if (quick)
+        print_more()
+}
+
+function print_more(    i, t, s, more) {
+    for (t = 2; t in tools; t++)
+        for (i = 1; i <= cases; i++)
+            if (counted_stage(id[i]) && index(wants[id[i]], letter[tools[t]]))
+                more[t]++
+    for (s = 1; s <= speeds; s++)
+        if (!bonus_only[s] && (stage == "" || in_stage[speed_task[s]] == stage))
+            more["speed"]++
+    print "more", more[2] + 0, more[3] + 0, more[4] + 0, more[5] + 0, \
+        more["speed"] + 0
+}
+
+# A name that no other line has.
+function speed_named(task, what, is_bonus,    name, n) {
+    name = what = task " " what (is_bonus ? " bonus" : "")
+    for (n = 2; name in named; n++)
+        name = what " " n
+    named[name]
+    return name
+}
+
+# Cases of given code (task 0) belong to the course's first part.
+function counted_stage(c) {
+    return stage == "" || in_stage[task_of[c]] == stage || \
+        (task_of[c] == "0" && stage == part[1])
 }
 
 function counts(c, tool) {
-    if (stage != "" && in_stage[task_of[c]] != stage && task_of[c] != "0")
-        return 0
-    return index(wants[c], letter[tool]) && (!quick || tool == "bare")
+    return counted_stage(c) && index(wants[c], letter[tool]) && \
+        (!quick || tool == "bare")
 }
 
 # Decides a check's verdict, with the reference's earlier module if that is
@@ -86,7 +125,7 @@ function judge(c, tool,    k, v, s) {
     k = c ":" tool
     v = verdict[k]
     s = summary[k]
-    detail[k] = k
+    detail[k] = k in run ? run[k] : k
     if (runs[k] > good[k] && good[k] > 0) {
         v = "FLAKY"
         s = (runs[k] - good[k]) " of " runs[k] " runs failed: " s
@@ -192,35 +231,36 @@ function one_speed(n, s,    r, e, m, i, need) {
     else
         speed_verdict[s] = bonus_only[s] ? "BONUS" : r >= 1 ? "PASS" \
             : r > 0 ? "SLOW" : "FAIL"
-    print "check", n, "speed/" s, "speed", speed_verdict[s], round(e), \
-        bonus_only[s] ? 0 : m, "speed." s, speed_summary[s], speed_what[s]
+    print "check", n, "speed/" speed_name[s], "speed", speed_verdict[s], \
+        round(e), bonus_only[s] ? 0 : m, "speed." s, speed_summary[s], \
+        speed_what[s]
+    print "speed", n, speed_name[s], speed_verdict[s], \
+        bonus_only[s] ? 0 : round(e), bonus_only[s] ? 0 : m, \
+        bonus_only[s] ? round(e) : 0, ratio[s], zero[s], full[s], \
+        s in of_what ? of_what[s] : FS FS FS, speed_summary[s], in_stage[n]
     if (bonus_only[s])
         task_bonus += e
     else {
         task_earned += e
         task_max += m
     }
-    if (!bonus_only[s])
-        shown = shown (shown ? " " : "") sprintf("%.1fx", ratio[s])
 }
 
 function one_stage(name,    i, n, s, earned, max, bonus, off) {
     # Given code carries no points; it must work all the same.
-    if (name == "1")
+    if (name == part[1])
         one_task("0")
     for (i = 1; i <= tasks; i++) {
         n = order[i]
         if (in_stage[n] != name)
             continue
         task_bonus = 0
-        shown = ""
         one_task(n)
         for (s = 1; s <= speeds; s++)
             if (speed_task[s] == n)
                 one_speed(n, s)
         print "task", n, round(task_earned), round(task_max), \
-            round(task_bonus), name, title[n], \
-            shown != "" ? shown : of(1), of(2), of(3)
+            round(task_bonus), name, title[n], of(1), of(2), of(3)
         earned += task_earned
         max += task_max
         bonus += task_bonus

@@ -26,7 +26,8 @@ once() {
     return $status
 }
 
-# measure SUBJECT ARGUMENTS BASELINE: "ratio verdict summary".
+# measure SUBJECT ARGUMENTS BASELINE: "ratio verdict summary", and what the
+# ratio is of: our nanoseconds, the baseline's, its name, "CPU" or "clock".
 measure() {
     local status
     : >"$out/speed.a" && : >"$out/speed.b"
@@ -61,10 +62,14 @@ measure() {
             maw = median(aw, n); mbw = median(bw, n)
             cpu = mbc / mac; wall = mbw / maw
             noisy = (bc[n] - bc[1]) / mbc > 2
-            printf "%.2f\t%s\t%.1fx by CPU, %.1fx by the clock; CPU ns each: " \
+            printf "%.2f\t%s\t%.2fx by CPU, %.2fx by the clock; CPU ns each: " \
                 "%.0f (%.0f-%.0f), %s %.0f (%.0f-%.0f)", \
                 (cpu > wall ? cpu : wall), (noisy ? "NOISY" : ""), cpu, wall, \
                 mac, ac[1], ac[n], baseline, mbc, bc[1], bc[n]
+            if (cpu > wall)
+                printf "\t%.0f\t%.0f\t%s\tCPU", mac, mbc, baseline
+            else
+                printf "\t%.0f\t%.0f\t%s\tclock", maw, mbw, baseline
         }' "$out/speed.a" "$out/speed.b"
 }
 

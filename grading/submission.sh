@@ -25,14 +25,11 @@ grading/files.sh yours >"$tree/grading/yours.txt"
 
 # The reference's objects, and ours of what is given: built once for all.
 build_quietly "$top/build.log" tools
-stages=$(awk -F '\t' '$1 == "stage" { print $2 }' grading/points.tsv)
+mapfile -t stages < <(parts)
 for v in dbg tsan rel; do
-    for s in $stages; do
-        goal=$([ $v = rel ] && echo "bench$s" || echo "graded$s")
-        build_quietly "$top/build.log" V=$v "$goal" ||
-            { tail -n 20 "$top/build.log" &&
-                die "the reference does not build"; }
-    done
+    goal=$([ $v = rel ] && echo bench || echo graded)
+    build_quietly "$top/build.log" V=$v "${stages[@]/#/$goal}" ||
+        { tail -n 20 "$top/build.log" && die "the reference does not build"; }
     (cd "build/$v" && find . -name '*.[od]') | sed 's|^\./||' |
         grep -vxFf <(sed 's|\.c$|.o|; p; s|o$|d|' \
             "$tree/grading/yours.txt") |
@@ -46,7 +43,7 @@ cp build/calibration "$tree/build/"
 # May this file be the student's? Its name relative to DIR.
 allowed() {
     grep -qxF "$1" "$tree/grading/yours.txt" ||
-        [[ $1 =~ ^stage[1-5]-[a-z]+/my_[a-z0-9_]+\.[ch]$ ]]
+        [[ $1 =~ ^stage[0-9]-[a-z]+/my_[a-z0-9_]+\.[ch]$ ]]
 }
 
 while read -r f; do
@@ -60,8 +57,9 @@ while read -r f; do
         mkdir -p "$tree/$(dirname "$f")"
         cp -- "$dir/$f" "$tree/$f"
     fi
-done < <(cd "$dir" && find . -path ./build -prune -o -name 'my_*' -print \
-    -o -name '*.c' -print | sed 's|^\./||')
+done < <(cd "$dir" && find . -path ./build -prune -o ! -type d -print |
+    sed 's|^\./||' | awk 'FNR == NR { yours[$0]; next }
+        ($0 in yours) || /(^|\/)my_/' "$OLDPWD/$tree/grading/yours.txt" -)
 # What was not handed in counts as not written.
 while read -r f; do
     starter=${f%/*}/starter/${f##*/}

@@ -44,8 +44,8 @@ def rows($kind): $model | split("\n") | map(split("\t"))
                   ($details[.[7] | gsub("/"; ".")] // empty)] | join("\n")),
         tags: ["task " + .[1], .[3], .[4]]
     }],
-    leaderboard: [rows("task")[] | select(.[7] | endswith("x"))
-        | { name: "task \(.[1]): \(.[6])", value: .[7] }],
+    leaderboard: [rows("speed")[] | select(.[5] != "0" and .[7] != "")
+        | { name: "task \(.[2])", value: (.[7] | tonumber) }],
     extra_data: {
         grader: $version,
         tools: { gcc: $gcc, valgrind: $valgrind, kernel: $kernel },

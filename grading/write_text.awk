@@ -1,8 +1,13 @@
 # write_text.awk -- the result model as a person reads it, 80 columns wide.
 #
-#     awk -v out=build/grade -v quick= -f write_text.awk model.tsv
+#     awk -v out=build/grade -v quick= -v stage= -f wrap.awk -f write_text.awk
+#         model.tsv
 
-BEGIN { FS = "\t" }
+BEGIN {
+    FS = "\t"
+    split("- memcheck helgrind TSan schedules speed", word, " ")
+    grade = "make grade" (stage != "" ? " STAGE=" stage : "")
+}
 
 $1 == "check" {
     n++
@@ -15,12 +20,23 @@ $1 == "check" {
 }
 
 $1 == "task" {
+    stage_of[$2] = $6
     lines[++rows] = $0
+}
+
+$1 == "speed" {
+    measured[$16] = measured[$16] $0 "\n"
 }
 
 $1 == "stage" {
     heading[$2] = $0
     lines[++rows] = $0
+}
+
+$1 == "more" {
+    for (i = 2; i <= 6; i++)
+        if ($i)
+            more = more (more != "" ? ", " : "") word[i] " " $i
 }
 
 $1 == "total" { total = $0 }
@@ -35,7 +51,7 @@ END {
     }
     for (i = 1; i <= n; i++)
         if (verdict[i] != "PASS" && verdict[i] != "NOT-WRITTEN" &&
-            verdict[i] != "NOT-RUN" && verdict[i] != "BONUS")
+            verdict[i] != "NOT-RUN" && !is_bonus(name[i]))
             failure(i)
     if (!bad)
         print ""
@@ -45,26 +61,54 @@ END {
 function task_line(f,    word) {
     if (f[6] != shown) {
         printf "\nStage %s%s\n", f[6], quick ? " (quick: bare runs only)" : ""
-        printf "  %-4s %-41s %6s %7s %6s %9s\n", "task", "", "bare", \
-            quick ? "" : "memory", quick ? "" : "races", quick ? "" : "points"
+        printf "  %-4s %-38s %6s", "task", "", "bare"
+        print quick ? "" : sprintf(" %7s %6s %9s", "memory", "races", "points")
         shown = f[6]
     }
     word = unwritten[f[2]] ? "not written" : f[8]
+    if (length(f[7]) > 38)          # its counts stand in a line of their own
+        wrap(sprintf("%-4s %s", f[2], f[7]), "  ", 5)
+    printf "  %-43s ", (length(f[7]) > 38 ? "" : sprintf("%-4s %s", f[2], f[7]))
     if (f[7] ~ /read by a person$/)
-        printf "  %-4s %-41s %s\n", f[2], substr(f[7], 1, 41), \
-            quick ? "-" : "  pending"
+        print quick ? "-" : "  pending"
     else if (quick)
-        printf "  %-4s %-41s %s\n", f[2], substr(f[7], 1, 41), \
-            f[8] == "-" ? "make grade" : word
+        print f[8] == "-" ? "make grade" : word
     else if (unwritten[f[2]] && f[3] == 0)
-        printf "  %-4s %-41s %-21s %4s/%s\n", f[2], substr(f[7], 1, 41), \
-            "  not written", f[3], f[4]
-    else if (length(f[8]) > 6)      # speed: ratios, not counts
-        printf "  %-4s %-41s %14s %6s %5s/%s%s\n", f[2], \
-            substr(f[7], 1, 41), f[8], "", f[3], f[4], bonus(f[5])
+        printf "%-21s %4s/%s\n", "  not written", f[3], f[4]
     else
-        printf "  %-4s %-41s %6s %7s %6s %5s/%s%s\n", f[2], \
-            substr(f[7], 1, 41), f[8], f[9], f[10], f[3], f[4], bonus(f[5])
+        printf "%6s %7s %6s %5s/%s%s\n", f[8], f[9], f[10], f[3], f[4], \
+            bonus(f[5])
+}
+
+# What was measured, and what for: a line each.
+function speed_lines(s,    i, n, row, f) {
+    n = split(measured[s], row, "\n")
+    for (i = 1; i < n; i++) {
+        split(row[i], f, FS)
+        if (i == 1)
+            printf "  %-20s %8s  %-18s %7s %5s %6s\n", "speed, ns each", \
+                "yours", "baseline", "ratio", "0 at", "all at"
+        printf "  %-20s ", f[3]
+        if (f[11] != "")
+            printf "%8s  %-18s %6sx %5s %6s", f[11], \
+                f[13] " " f[12] " " f[14], f[8], f[9], f[10]
+        else
+            printf "%-50s", spoken(f[4]) (f[15] != "" ? ": " f[15] : "")
+        if (is_bonus(f[3]))
+            printf " %4s\n", "+" f[7]
+        else
+            printf " %4s/%s\n", f[5], f[6]
+    }
+}
+
+function spoken(verdict) {
+    gsub(/-/, " ", verdict)
+    return tolower(verdict)
+}
+
+# Points on top: to miss them is no failure.
+function is_bonus(name) {
+    return name ~ / bonus( [0-9]+)?$/
 }
 
 function bonus(n) {
@@ -73,32 +117,34 @@ function bonus(n) {
 
 function stage_line(f) {
     if (!quick)
-        printf "  %-4s %-41s %21s %5s/%s%s\n", "", "", "", f[3], f[4], \
+        printf "  %-4s %-38s %21s %5s/%s%s\n", "", "", "", f[3], f[4], \
             bonus(f[5])
+    speed_lines(f[2])
     if (f[6] != "")
         print "  " f[6] " (" out "/warnings.txt)"
 }
 
 # What was tried, what came, where, and the command that repeats it.
-function failure(i,    file, line) {
+function failure(i,    file, line, first_line) {
     bad++
     printf "\n%s  %s", verdict[i], name[i]
     printf task[i] == "0" ? "  (given code, %s)\n" : "  (task " task[i] \
         ", %s)\n", tool[i]
-    print "  " title[i]
-    if (verdict[i] == "FLAKY")
-        print "    " substr(summary[i], 1, 76)
+    wrap(title[i], "  ")
     gsub(/\//, ".", id[i])
     file = out "/detail/" id[i] ".txt"
-    if ((getline line < file) > 0) {
-        do
-            print "    " substr(line, 1, 76)
-        while ((getline line < file) > 0)
-        close(file)
-    } else if (summary[i] != "" && verdict[i] != "FLAKY")
-        print "    " substr(summary[i], 1, 76)
+    # The summary is often the details' first line, or ends with it.
+    if ((getline first_line < file) <= 0)
+        first_line = ""
+    if (summary[i] != "")
+        wrap(summary[i], "    ")
+    if (first_line != "" && !ends_with(summary[i], first_line))
+        wrap(first_line, "    ")
+    while ((getline line < file) > 0)
+        wrap(line, "    ")
+    close(file)
     if (tool[i] == "speed")
-        print "  repeat: make grade"
+        print "  repeat: make grade STAGE=" stage_of[task[i]]
     else if (tool[i] == "explore" && summary[i] ~ /^schedule [0-9]+:/) {
         split(summary[i], w, /[ :]+/)
         print "  repeat: make replay CASE=" name[i] " SEED=" w[2]
@@ -109,21 +155,29 @@ function failure(i,    file, line) {
         print "  hint:   make hint TASK=" task[i]
 }
 
+function ends_with(text, end) {
+    return length(text) >= length(end) && \
+        substr(text, length(text) - length(end) + 1) == end
+}
+
 function summing_up(    f, t, list, i, passed, failed) {
     split(total, f, FS)
     for (t in first)
         waiting++
     for (i = 1; i <= n; i++) {
         passed += verdict[i] == "PASS"
-        failed += verdict[i] != "PASS" && verdict[i] != "BONUS"
+        failed += verdict[i] != "PASS" && !is_bonus(name[i])
     }
     if (bad)
         print ""
     if (waiting)
         print "Next: make next"
-    if (quick)
+    else if (quick && !failed)
+        print "Next: " grade
+    if (quick) {
         printf "%d of %d cases pass\n", passed, n
-    else
+        wrap(grade " adds " more, "")
+    } else
         printf "%s of %s points%s; %d of %d checks pass\n", f[3], f[4], \
             (f[5] + 0 ? " and " f[5] " bonus" : ""), passed, passed + failed
 }

@@ -92,20 +92,6 @@ static int not_found(int status)
     return status;
 }
 
-/* All of standard input, but no more than a value may have, and one. */
-static int read_input(struct buf *to)
-{
-    int err = buf_reserve(to, RECORD_VALUE_MAX + 1);
-
-    if (err)
-        return err;
-    ssize_t n = read_full(STDIN_FILENO, to->ptr, RECORD_VALUE_MAX + 1);
-    if (n < 0)
-        return (int)n;
-    to->len = (size_t)n;
-    return n > RECORD_VALUE_MAX ? -EMSGSIZE : 0;
-}
-
 static int do_set(const char *dir, char **words)
 {
     struct slice value = slice_str(words[2]);
@@ -114,7 +100,7 @@ static int do_set(const char *dir, char **words)
     int err = 0;
 
     if (strcmp(words[2], "-") == 0) {
-        err = read_input(&input);
+        err = read_all(STDIN_FILENO, &input, RECORD_VALUE_MAX);
         value = buf_slice(&input);
     }
     if (!err)

@@ -53,20 +53,6 @@ static int failed(int err)
     return FAILED;
 }
 
-/* All of standard input, but no more than a value may have, and one. */
-static int read_input(struct buf *to)
-{
-    int err = buf_reserve(to, PROTO_VALUE_MAX + 1);
-
-    if (err)
-        return err;
-    ssize_t n = read_full(STDIN_FILENO, to->ptr, PROTO_VALUE_MAX + 1);
-    if (n < 0)
-        return (int)n;
-    to->len = (size_t)n;
-    return to->len > PROTO_VALUE_MAX ? -EMSGSIZE : 0;
-}
-
 static int do_set(struct client *client, char **words)
 {
     struct slice value = slice_str(words[2]);
@@ -74,7 +60,7 @@ static int do_set(struct client *client, char **words)
     int err = 0;
 
     if (strcmp(words[2], "-") == 0) {
-        err = read_input(&input);
+        err = read_all(STDIN_FILENO, &input, PROTO_VALUE_MAX);
         value = buf_slice(&input);
     }
     if (!err)

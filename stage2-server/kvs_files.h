@@ -3,10 +3,8 @@
  * Given.
  *
  * A store that finds damage refuses to open. These read what is there all the
- * same, record by record, and go on behind what is no record.
- *
- * Behind damage a record counts only when its sequence number is higher than
- * those before: a value may hold a copy of older records of this very file.
+ * same, record by record, and go on behind what is no record (kvs_source.h
+ * says how). kvs_files.c has dump and verify, kvs_repair.c the rest.
  *
  * Errors:  a negative errno, and nothing was changed; -ENOENT when there is
  *          no store, -EBUSY when somebody has it open. What they print goes

@@ -42,7 +42,9 @@ enum {
     KEEP = 1024 * 1024,     /* of memory from one append to the next */
     SMALL = 4096,           /* a record so long is read to the stack */
     WINDOW = 64 << 20,      /* bytes of the file that are mapped at once */
-    WINDOWS = 256
+    WINDOWS = 256,
+    LINE = 64,
+    LINES = 8               /* of a record are asked for ahead */
 };
 
 struct log_file {
@@ -342,6 +344,17 @@ int log_read(struct log_file *log, const struct log_position *position,
     if (bytes != small)
         free(bytes);
     return err;
+}
+
+void log_expect(struct log_file *log, const struct log_position *position)
+{
+    size_t window = position->offset / WINDOW, at = position->offset % WINDOW;
+    size_t len = record_size(position->key_len, position->value_len);
+
+    if (window >= WINDOWS || !log->windows[window])
+        return;
+    for (size_t i = 0; i < LINES && i * LINE < len + at % LINE; i++)
+        __builtin_prefetch(log->windows[window] + at + i * LINE);
 }
 
 /* ---- Replaying --------------------------------------------------------------- */

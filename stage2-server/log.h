@@ -105,18 +105,22 @@ int log_replay(struct log_file *log, log_replay_fn *fn, void *arg,
 int log_append(struct log_file *log, struct record *records, size_t n,
                struct log_position *positions);
 
-/* All that was appended is on the disk.  (2.5) */
+/* All that was appended is on the disk. LOG_READ: nothing was; 0.  (2.5) */
 int log_sync(struct log_file *log);
 
 /* Writes a mark, so that the file itself says how much of it is durable: to
  * be called after log_sync, before a clean close. Does nothing when the file
- * says so already.  (2.5) */
+ * says so already, or has no changes.  (2.5) */
 int log_mark(struct log_file *log);
 
 /* The value of the record at `position`, into *value (replaced), if the
  * record is sound and its key is this one; else -EBADMSG.  (2.5) */
 int log_read(struct log_file *log, const struct log_position *position,
              struct slice key, struct buf *value);
+
+/* Advice that changes nothing: log_read will be called for this position
+ * soon. May do nothing.  (2.5) */
+void log_expect(struct log_file *log, const struct log_position *position);
 
 /* Where the next record will lie; before a replay, the end of the file.
  * (2.5) */

@@ -14,7 +14,8 @@
  *            commit)
  *   LARGE    its next request has a large value, or is a batch that may; a
  *            job serves one such request, by itself
- *   SURPLUS  more has come than one turn takes, and a thread is idle
+ *   SURPLUS  more has come than one turn takes, and a thread is idle, and a
+ *            CPU besides the loop's own: else handing over only costs
  *
  * A connection is gathered from until something in it needs a lane; then it
  * goes there, with all that is behind: so its replies stay in order. It is
@@ -26,6 +27,7 @@
 #include "stage2-server/server.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -534,8 +536,11 @@ static void lane_add(struct server *server, enum lane_name name,
 
 static bool thread_idle(struct server *server)
 {
+    const struct lane *lane = &server->lanes[SURPLUS];
+
     mutex_lock(&server->lock);
-    bool idle = server->jobs < server->options.threads;
+    bool idle = lane->jobs < lane->jobs_max
+                && server->jobs < server->options.threads;
     mutex_unlock(&server->lock);
     return idle;
 }
@@ -631,6 +636,16 @@ static void lane_init(struct server *server, enum lane_name name,
                            .jobs_max = jobs_max, .batch = batch };
 }
 
+/* Besides the one that the loop is on. */
+static unsigned other_cpus(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;       /* more CPUs than the set has places for */
+    return (unsigned)CPU_COUNT(&set) - 1;
+}
+
 /* One turn for the loop, and one for each job that there may be. */
 static int make_turns(struct server *server)
 {
@@ -653,6 +668,7 @@ int server_create(struct server **out, const struct server_options *options)
 {
     struct server *server = calloc(1, sizeof *server);
     unsigned threads = options->threads > 0 ? options->threads : 1;
+    unsigned cpus = other_cpus();
 
     if (!server)
         return -ENOMEM;
@@ -665,7 +681,7 @@ int server_create(struct server **out, const struct server_options *options)
     cond_init(&server->idle);
     lane_init(server, DURABLE, 1, READY);
     lane_init(server, LARGE, threads, 1);
-    lane_init(server, SURPLUS, threads, READY / 4);
+    lane_init(server, SURPLUS, cpus < threads ? cpus : threads, READY / 4);
     int err = make_turns(server);
     if (!err)
         err = reactor_create(&server->reactor, &options->reactor);

@@ -1,7 +1,7 @@
 /* server.h -- serves a store to many clients at once.
  *
  * You write: server.c (tasks 2.10, 2.11, 2.12)
- * Given:     reactor.c (waiting, accepting, limits), conn.c (buffers),
+ * Given:     reactor*.c (waiting, accepting, limits), conn.c (buffers),
  *            proto.c (frames), the mains
  *
  * What holds:

@@ -15,10 +15,10 @@
  *      never again;
  *   3. what is freed can be had again, in other sizes too: after everything
  *      was freed, at least 90 % of what fitted first fits again;
- *   4. when the budget is a power of two, with all blocks of one size, a multiple of SLAB_ALIGN from 16 bytes
- *      to a 64th of the budget, at least three quarters of the budget come
- *      out as blocks. (So a
- *      block's own book-keeping is small, and there may be none.)
+ *   4. when the budget is a power of two, with all blocks of one size, a
+ *      multiple of SLAB_ALIGN from 16 bytes to a 64th of the budget, at
+ *      least three quarters of the budget come out as blocks. (So a block's
+ *      own book-keeping is small, and there may be none.)
  *
  * Shapes:  a block is `size` bytes or more; its contents are not set.
  * Errors:  slab_alloc answers NULL when there is no room, and nothing has

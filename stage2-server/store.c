@@ -51,6 +51,7 @@ enum {
     INTERVAL_MS = 1000,
     PROGRESS = 4 * 1024 * 1024,     /* bytes from one report to the next */
     FEW = 8,                        /* ops of a batch without malloc */
+    AHEAD = 16,                     /* gets that are looked up together */
     COPY_RECORDS = 256,             /* a compaction's append: so many, */
     COPY_BYTES = 1024 * 1024        /* or so long */
 };
@@ -221,6 +222,15 @@ struct pending {
     size_t value_len;
 };
 
+/* Gets in a row are looked up together, and then their records are asked
+ * for, before the first is read: so the processor waits for many places in
+ * memory at once, not for one after the other. */
+struct ahead {
+    size_t from, n;             /* these ops */
+    struct table_lookup found[AHEAD];
+    struct place places[AHEAD];
+};
+
 struct batch {
     struct store *store;
     struct store_op *ops;
@@ -231,6 +241,7 @@ struct batch {
     struct pending *pending;    /* a hash table of `slots`, a power of 2 */
     size_t slots;
     struct buf value;
+    struct ahead ahead;
     struct record few_records[FEW];
     struct log_position few_positions[FEW];
     struct pending few_pending[2 * FEW];
@@ -242,6 +253,7 @@ static int batch_init(struct batch *b)
     for (size_t i = 0; i < b->n; i++)
         b->changes += b->ops[i].kind != STORE_GET;
     b->planned = 0;
+    b->ahead.from = b->ahead.n = 0;
     b->value = (struct buf){ 0 };
     b->records = b->few_records;
     b->positions = b->few_positions;
@@ -279,16 +291,38 @@ static struct pending *pending_of(struct batch *b, struct slice key)
     return &b->pending[i];
 }
 
-/* How long the key's value will be at this point of the batch; or -ENOENT. */
-static ssize_t foresee(struct batch *b, struct slice key)
+/* Looks up the op's key, and those of the next ops (which, at least, are all
+ * gets, if this is one). Good until the index changes. */
+static void look_ahead(struct batch *b, size_t from, bool gets)
 {
-    const struct pending *p = pending_of(b, key);
-    struct place place;
+    struct ahead *a = &b->ahead;
+    const struct store_op *ops = &b->ops[from];
+
+    a->from = from;
+    for (a->n = 0; a->n < AHEAD && from + a->n < b->n &&
+                   (!gets || ops[a->n].kind == STORE_GET); a->n++)
+        a->found[a->n] = (struct table_lookup){
+            ops[a->n].key, &a->places[a->n], sizeof a->places[0], 0
+        };
+    table_lookup_many(b->store->index, a->found, a->n);
+}
+
+static bool looked_up(const struct batch *b, size_t i)
+{
+    return i >= b->ahead.from && i - b->ahead.from < b->ahead.n;
+}
+
+/* How long the key's value will be at this point of the batch; or -ENOENT. */
+static ssize_t foresee(struct batch *b, size_t i)
+{
+    const struct pending *p = pending_of(b, b->ops[i].key);
+    const struct ahead *a = &b->ahead;
 
     if (p->key.len)
         return p->present ? (ssize_t)p->value_len : -ENOENT;
-    int err = find(b->store, key, &place);
-    return err ? err : (ssize_t)place.value_len;
+    if (a->found[i - a->from].len < 0)
+        return a->found[i - a->from].len;
+    return (ssize_t)a->places[i - a->from].value_len;
 }
 
 /* Whether an op before this one, of its group, was too long. */
@@ -304,10 +338,12 @@ static bool too_long(const struct store_op *op, ssize_t len)
     return op->into && op->into_max && len > 0 && (size_t)len > op->into_max;
 }
 
-static void plan_change(struct batch *b, struct store_op *op)
+static void plan_change(struct batch *b, size_t i)
 {
+    struct store_op *op = &b->ops[i];
+
     op->result = check_change(op);
-    if (!op->result && op->kind == STORE_REMOVE && foresee(b, op->key) < 0)
+    if (!op->result && op->kind == STORE_REMOVE && foresee(b, i) < 0)
         op->result = -ENOENT;
     if (op->result)
         return;
@@ -334,10 +370,12 @@ static void plan(struct batch *b)
         op->result = -ECANCELED;
         if (cancelled(b, i, &stopped))
             continue;
+        if (!looked_up(b, i))
+            look_ahead(b, i, false);
         if (op->kind != STORE_GET)
-            plan_change(b, op);
+            plan_change(b, i);
         else if (check_key(op->key) == 0)
-            stopped = too_long(op, foresee(b, op->key));
+            stopped = too_long(op, foresee(b, i));
     }
 }
 
@@ -366,21 +404,44 @@ static int read_place(struct store *s, struct slice key,
     return log_read(s->logs[place->which], &at, key, value);
 }
 
-static int get_shared(struct batch *b, struct store_op *op)
+/* With the view shared: the places stay good until it is left. */
+static void expect_gets(struct batch *b)
 {
-    struct place place;
+    const struct ahead *a = &b->ahead;
+
+    for (size_t i = 0; i < a->n && a->n > 1; i++) {
+        const struct store_op *op = &b->ops[a->from + i];
+        const struct place *place = &a->places[i];
+
+        if (a->found[i].len < 0 || !op->into || too_long(op, place->value_len))
+            continue;
+        struct log_position at = { place->offset, (uint32_t)op->key.len,
+                                   place->value_len };
+        log_expect(b->store->logs[place->which], &at);
+    }
+}
+
+static int get_shared(struct batch *b, size_t i)
+{
+    struct ahead *a = &b->ahead;
+    struct store_op *op = &b->ops[i];
     int err = check_key(op->key);
 
     op->into_at = op->into_len = 0;
-    if (!err)
-        err = find(b->store, op->key, &place);
+    if (!looked_up(b, i)) {
+        look_ahead(b, i, true);
+        expect_gets(b);
+    }
+    if (!err && a->found[i - a->from].len < 0)
+        err = (int)a->found[i - a->from].len;
     if (err)
         return err;
-    op->into_len = place.value_len;
-    if (!op->into || too_long(op, place.value_len))
+    const struct place *place = &a->places[i - a->from];
+    op->into_len = place->value_len;
+    if (!op->into || too_long(op, place->value_len))
         return op->into ? -ENOBUFS : 0;
     op->into_at = op->into->len;
-    err = read_place(b->store, op->key, &place, &b->value);
+    err = read_place(b->store, op->key, place, &b->value);
     return err ? err : buf_append_slice(op->into, buf_slice(&b->value));
 }
 
@@ -390,6 +451,7 @@ static void finish(struct batch *b, int failure)
     bool stopped = false;
     size_t done = 0;
 
+    b->ahead.n = 0;
     view_share(b->store);
     for (size_t i = 0; i < b->n; i++) {
         struct store_op *op = &b->ops[i];
@@ -397,7 +459,7 @@ static void finish(struct batch *b, int failure)
         if (cancelled(b, i, &stopped)) {
             op->result = -ECANCELED;
         } else if (op->kind == STORE_GET) {
-            op->result = get_shared(b, op);
+            op->result = get_shared(b, i);
             stopped = op->result == -ENOBUFS;
         } else if (failure) {
             op->result = check_change(op);

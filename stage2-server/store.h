@@ -23,7 +23,8 @@
  *               -ENOENT     no such key; no such directory or store
  *               -EINVAL     an empty key, bad options
  *               -ENOENT     (open) an engine that this program does not have
- *               -EMSGSIZE   key or value too big for this store
+ *               -EMSGSIZE   key or value too big for this store; a key also
+ *                           where it is only looked for or removed
  *               -EBADMSG    corrupt
  *               -EBUSY      the directory is open elsewhere
  *               -EMEDIUMTYPE  the directory was made by another engine
@@ -55,7 +56,8 @@ enum store_durability {
 
 struct store_options {
     const char *engine;     /* NULL: the one that made the directory, else
-                               "kvs" */
+                               "kvs"; -EMEDIUMTYPE if this program does not
+                               have that one */
     size_t segment_size;    /* bytes; 0: 64 MiB. The unit of files and of
                                garbage: with one log, it is compacted when
                                more than that and more than half is garbage */
@@ -78,7 +80,9 @@ struct store_stats {
     uint64_t compactions;   /* since it was opened */
     uint64_t compaction_ns; /* how long the last one took */
     uint64_t syncs;         /* since it was opened */
-    uint64_t sequence;      /* of the last change */
+    uint64_t sequence;      /* of the last change. A compaction may drop that
+                               (a remove), and it is smaller when opened
+                               again: numbers may be used twice */
     bool failed;            /* a sync has failed: reads only */
 };
 
@@ -107,7 +111,8 @@ struct store_op {
     struct slice value;     /* set: borrowed */
     struct buf *into;       /* get: the value is appended to it, behind what
                                is there; several ops may share one. NULL:
-                               only whether the key is there */
+                               only whether the key is there, and how long
+                               its value is; into_max does not count then */
     size_t into_max;        /* get: a value longer than this is not copied:
                                -ENOBUFS. 0: no limit */
     unsigned group;         /* ops of one group stand next to each other; if
@@ -132,11 +137,13 @@ int store_apply(struct store *store, struct store_op *ops, size_t n);
 typedef int store_scan_fn(void *arg, struct slice key, struct slice value);
 int store_scan(struct store *store, store_scan_fn *fn, void *arg);
 
-/* All changes that were answered before the call are on the disk.  (2.7) */
+/* All changes that were answered before the call are on the disk. With
+ * read_only there are none: 0.  (2.7) */
 int store_sync(struct store *store);
 
 /* Drops what was overwritten or removed from the files. Gets go on
- * meanwhile. On an error the old files still serve.  (2.8) */
+ * meanwhile. On an error the old files still serve; read_only: -EROFS.
+ * (2.8) */
 int store_compact(struct store *store);
 
 /* Fills in what is true now.  (2.7) */

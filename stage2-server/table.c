@@ -17,6 +17,12 @@
  * neighbours. That is why table_each needs only to remember a position: what
  * lies before it has been seen, however often the stripe has grown since.
  *
+ * Many lookups. A lookup waits for memory twice, for the bucket's line and for
+ * the pair. table_lookup_many does some together: the lines of all are asked
+ * for, then the pairs of all, and when the first is looked at it has come.
+ * What was seen under a lock that has been left since is only used to know
+ * what to ask for.
+ *
  * Locks: a stripe's, and inside of it the slab's own. Nobody holds two
  * stripes.
  */
@@ -41,6 +47,7 @@ enum {
     LINE = 64,
     FILL = 11,              /* grows at FILL / 2 keys a bucket */
     AHEAD = 8,              /* buckets to prefetch while growing */
+    TOGETHER = 8,           /* lookups that wait for memory at once */
     PIECE = 4096,           /* table_each copies about so much at a time */
     FIRST_CHUNK = 1 << 20,
     TAG_SHIFT = 48
@@ -127,12 +134,19 @@ static size_t bucket_of(uint64_t hash, size_t count)
     return (size_t)(((hash & UINT32_MAX) * count) >> 32);
 }
 
-/* Takes the stripe's lock. */
-static struct place enter(struct table *table, struct slice key)
+static struct place place_of(struct table *table, struct slice key)
 {
     struct place at = { .key = key, .hash = hash_of(table, key) };
 
     at.stripe = &table->stripe[((at.hash >> 32) * table->stripes) >> 32];
+    return at;
+}
+
+/* Takes the stripe's lock. */
+static struct place enter(struct table *table, struct slice key)
+{
+    struct place at = place_of(table, key);
+
     mutex_lock(&at.stripe->lock);
     return at;
 }
@@ -479,20 +493,81 @@ int table_insert(struct table *table, struct slice key, struct slice value)
     return leave(&at, set_locked(table, &at, present, value));
 }
 
+static ssize_t look_up(struct place *at, void *to, size_t room)
+{
+    mutex_lock(&at->stripe->lock);
+    const struct pair *pair = find_locked(at);
+    ssize_t len = pair ? (ssize_t)pair->value_len : -ENOENT;
+    if (len > 0 && (size_t)len <= room)
+        memcpy(to, pair->bytes + pair->key_len, (size_t)len);
+    mutex_unlock(&at->stripe->lock);
+    return len;
+}
+
 ssize_t table_lookup(struct table *table, struct slice key, void *to,
                      size_t room)
 {
-    ssize_t len = check_key(key);
+    ssize_t err = check_key(key);
 
-    if (len)
-        return len;
-    struct place at = enter(table, key);
-    const struct pair *pair = find_locked(&at);
-    len = pair ? (ssize_t)pair->value_len : -ENOENT;
-    if (len > 0 && (size_t)len <= room)
-        memcpy(to, pair->bytes + pair->key_len, (size_t)len);
-    leave(&at, 0);
-    return len;
+    if (err)
+        return err;
+    struct place at = place_of(table, key);
+    return look_up(&at, to, room);
+}
+
+static void prefetch_line(const struct place *at)
+{
+    mutex_lock(&at->stripe->lock);
+    __builtin_prefetch(chain_locked(at));
+    mutex_unlock(&at->stripe->lock);
+}
+
+/* The first pair with the tag is nearly always the right one. */
+static void prefetch_pair(const struct place *at)
+{
+    mutex_lock(&at->stripe->lock);
+    const struct line *line = chain_locked(at);
+    unsigned m = matches(line, tag_of(at->hash));
+    const char *pair = m ? (char *)pair_of(line->slot[__builtin_ctz(m)])
+                         : NULL;
+    mutex_unlock(&at->stripe->lock);
+    if (pair) {
+        __builtin_prefetch(pair);
+        __builtin_prefetch(pair + LINE);
+    }
+}
+
+static void look_up_together(struct table *table, struct table_lookup *lookups,
+                             size_t n)
+{
+    struct place at[TOGETHER];
+
+    for (size_t i = 0; i < n; i++) {
+        at[i] = place_of(table, lookups[i].key);
+        prefetch_line(&at[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        prefetch_pair(&at[i]);
+    for (size_t i = 0; i < n; i++) {
+        lookups[i].len = check_key(lookups[i].key);
+        if (lookups[i].len == 0)
+            lookups[i].len = look_up(&at[i], lookups[i].to, lookups[i].room);
+    }
+}
+
+void table_lookup_many(struct table *table, struct table_lookup *lookups,
+                       size_t n)
+{
+    while (n > 1) {
+        size_t now = n < TOGETHER ? n : TOGETHER;
+
+        look_up_together(table, lookups, now);
+        lookups += now;
+        n -= now;
+    }
+    if (n == 1)
+        lookups->len = table_lookup(table, lookups->key, lookups->to,
+                                    lookups->room);
 }
 
 int table_delete(struct table *table, struct slice key)

@@ -76,6 +76,22 @@ int table_insert(struct table *table, struct slice key, struct slice value);
 ssize_t table_lookup(struct table *table, struct slice key, void *to,
                      size_t room);
 
+/* One of several lookups: as the arguments and the answer of table_lookup. */
+struct table_lookup {
+    struct slice key;
+    void *to;
+    size_t room;
+    ssize_t len;        /* the answer */
+};
+
+/* As so many table_lookups, one after the other in this order. Most of a
+ * lookup's time is waiting for memory, and a processor can wait for a dozen
+ * places at once: so this may ask for what the later ones need before it has
+ * ended the first.  (2.2; the loop that you are given is right, and may
+ * stay) */
+void table_lookup_many(struct table *table, struct table_lookup *lookups,
+                       size_t n);
+
 /* -ENOENT if it was not there.  (2.2) */
 int table_delete(struct table *table, struct slice key);
 

@@ -891,6 +891,37 @@ static void file_whole(const struct run *run)
     expect_int("file_sync_dir of nothing", file_sync_dir(dir), -ENOENT);
 }
 
+/* Behind what is there; and one byte too many is seen. */
+static void file_all(const struct run *run)
+{
+    struct buf buf = { 0 };
+    int ends[2];
+
+    for (size_t more = 0; more < 2; more++) {
+        expect_int("pipe", pipe(ends), 0);
+        expect_int("write", write(ends[1], "bcdefg", 5 + more), 5 + more);
+        close(ends[1]);
+        buf_clear(&buf);
+        expect_int("a buf with contents", buf_append(&buf, "a", 1), 0);
+        expect_int("read_all of up to 5 bytes", read_all(ends[0], &buf, 5),
+                   more ? -EMSGSIZE : 0);
+        if (!more) {
+            expect_int("what it has then", buf.len, 6);
+            expect_true("the bytes", memcmp(buf.ptr, "abcdef", 6) == 0);
+        }
+        close(ends[0]);
+    }
+    buf_clear(&buf);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    expect_int("read_all of nothing", read_all(null, &buf, run->size), 0);
+    expect_int("what it has then", buf.len, 0);
+    close(null);
+    int dir = open("/", O_RDONLY | O_CLOEXEC);
+    expect_int("read_all of a directory", read_all(dir, &buf, 5), -EISDIR);
+    close(dir);
+    buf_release(&buf);
+}
+
 static void file_errors(const struct run *run)
 {
     int dir = open("/", O_RDONLY | O_CLOEXEC);
@@ -915,7 +946,7 @@ struct transfer {
     size_t len;
 };
 
-static int read_all(int fd, void *bytes, size_t len)
+static int read_fully(int fd, void *bytes, size_t len)
 {
     return (int)read_full(fd, bytes, len);
 }
@@ -977,7 +1008,7 @@ static void signals_interrupt(const struct run *run)
 
     sigaction(SIGUSR1, &act, NULL);
     expect_int("pipe", pipe2(ends, O_CLOEXEC), 0);
-    storm(ends, false, read_all, run->size);
+    storm(ends, false, read_fully, run->size);
     expect_int("socketpair", socketpair(AF_UNIX, type, 0, ends), 0);
     storm(ends, true, send_all, run->size);
     expect_int("socketpair", socketpair(AF_UNIX, type, 0, ends), 0);
@@ -1279,6 +1310,7 @@ static const struct test_case cases[] = {
     { "sock_gone", sock_gone, 1 },
     { "sock_timeouts", sock_timeouts, 1 },
     { "file_whole", file_whole, 1 },
+    { "file_all", file_all, 1 },
     { "file_errors", file_errors, 1 },
     { "signals_interrupt", signals_interrupt, 300000 },
     { "args_numbers", args_numbers, 1 },

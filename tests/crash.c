@@ -201,7 +201,10 @@ static const char *judge(struct explorer *x, const struct crash_seen *seen)
         int fewer = explained(seen, s, 0, low);
         if (fewer < 0)
             return "I3 only the last changes may be missing, no hole";
-        snprintf(got, room, "only the first %d changes are there", fewer);
+        if (fewer == 0)
+            snprintf(got, room, "none of the changes is there");
+        else
+            snprintf(got, room, "only the first %d changes are there", fewer);
         return "I1 an acknowledged change survives";
     }
     return NULL;
@@ -225,7 +228,7 @@ static void keep(struct explorer *x, const struct crash_seen *seen)
     if (!seen->changed || seen->error || seen->broken)
         return;
     if (!*kept.scratch)
-        crash_scratch(kept.scratch);
+        scratch_make(kept.scratch);
     /* Some of all: each later one takes a place with a smaller chance. */
     kept.of++;
     unsigned place = kept.n < KEPT ? kept.n
@@ -244,7 +247,7 @@ static void keep(struct explorer *x, const struct crash_seen *seen)
 static void say_lost(const struct explorer *x, char *text, size_t room)
 {
     const uint16_t *pick = x->power ? x->pick : NULL;
-    const char *between = "; lost: ";
+    const char *between = ";\nlost: ";
     size_t at = 0;
 
     *text = '\0';
@@ -282,8 +285,8 @@ static void say_when(struct explorer *x)
         event_words(i - 1, last, sizeof last);
     if (x->torn) {
         event_words(x->moment, next, sizeof next);
-        snprintf(lost, sizeof lost, ", and %zu bytes of the %.90s", x->torn,
-                 next);
+        snprintf(lost, sizeof lost, ",\nand within the next, of which %zu bytes "
+                 "come (%.90s)", x->torn, next);
     } else {
         say_lost(x, lost, sizeof lost);
     }
@@ -299,10 +302,15 @@ static void look_died(int signal_number)
 {
     char tried[600];
 
+    if (!looking) {         /* a mistake of the test's own */
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+        return;
+    }
     say_when(looking);
-    snprintf(tried, sizeof tried, "%s; %s", looking->plan->tried,
+    snprintf(tried, sizeof tried, "%s;\n%s", looking->plan->tried,
              looking->report->when);
-    fail_case("tests/crash.c", 0, tried, "it opens, and its keys are read",
+    fail_case(NULL, 0, tried, "it opens, and its keys are read",
               signal_number == SIGVTALRM ? "still busy after 4 s: %s"
                                          : "it dies: %s",
               strsignal(signal_number));
@@ -315,18 +323,23 @@ enum { SANITIZED = true };
 enum { SANITIZED = false };
 #endif
 
-static void watch(struct explorer *x)
+/* For all looks of an exploration. */
+static void watch_signals(bool on)
 {
     static const int signals[] = { SIGSEGV, SIGBUS, SIGABRT, SIGFPE,
                                    SIGVTALRM };
+
+    for (size_t i = 0; !SANITIZED && i < sizeof signals / sizeof *signals; i++)
+        signal(signals[i], on ? look_died : SIG_DFL);
+}
+
+static void watch(struct explorer *x)
+{
     struct itimerval limit = { .it_value.tv_sec = x ? 4 : 0 };
 
     looking = x;
-    if (SANITIZED)
-        return;
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        signal(signals[i], x ? look_died : SIG_DFL);
-    setitimer(ITIMER_VIRTUAL, &limit, NULL);
+    if (!SANITIZED)
+        setitimer(ITIMER_VIRTUAL, &limit, NULL);
 }
 
 static const struct crash_seen *look(struct explorer *x)
@@ -395,7 +408,12 @@ static bool try_kill(struct explorer *x)
     size_t cuts[] = { 1, e->len / 2, e->len - 1,
                       1 + next_random(&x->random) % (e->len - 1),
                       1 + next_random(&x->random) % (e->len - 1) };
-    for (size_t i = 0; i < sizeof cuts / sizeof *cuts && well; i++) {
+    size_t n = sizeof cuts / sizeof *cuts, i = 0;
+    if (x->plan->one_cut) {
+        i = next_random(&x->random) % n;
+        n = i + 1;
+    }
+    for (; i < n && well; i++) {
         log->event[CRASH_EVENTS] = *e;
         log->event[CRASH_EVENTS].len = cuts[i];
         disk_event(x->disk, CRASH_EVENTS);
@@ -538,8 +556,10 @@ void crash_explore(const struct crash_plan *plan, struct crash_report *report)
     x->disk = disk_create();
     x->memory = calloc(REMEMBERED, sizeof *x->memory);
     expect_true("memory", x->memory != NULL);
-    crash_scratch(x->scratch);
+    scratch_make(x->scratch);
+    watch_signals(true);
     explore_all(x);
+    watch_signals(false);
     crash_remove(x->scratch);
     disk_destroy(x->disk);
     free(x->tree.file);
@@ -555,8 +575,8 @@ void crash_expect(const struct crash_plan *plan, struct crash_report *report)
     if (!report->invariant)
         return;
     crash_drop_kept();
-    snprintf(tried, sizeof tried, "%s; %s", plan->tried, report->when);
-    fail_case("tests/crash.c", 0, tried, report->invariant, "%s",
+    snprintf(tried, sizeof tried, "%s;\n%s", plan->tried, report->when);
+    fail_case(NULL, 0, tried, report->invariant, "%s",
               report->got);
 }
 

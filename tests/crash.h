@@ -39,6 +39,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/scratch.h"
+
 enum {
     CRASH_KEYS = 24,        /* keys are numbers below this; */
     CRASH_STREAMS = 6,      /* a stream of changes is one writer's, */
@@ -48,8 +50,7 @@ enum {
 /* A value is a number: 0 for none, or what a test makes bytes of. */
 enum { CRASH_ABSENT = 0, CRASH_GARBAGE = 0xffff };
 
-/* A fresh directory, on a RAM disk if there is one; and its end. */
-void crash_scratch(char path[128]);
+/* The end of a directory (scratch_make's), with all that is in it; unseen. */
 void crash_remove(const char *path);
 
 /* ---- Recording ----------------------------------------------------------- */
@@ -126,6 +127,13 @@ void crash_fault(const struct crash_fault *fault);
 unsigned crash_fault_seen(void);
 unsigned crash_fault_hits(void);
 
+/* A process of its own: runs life(arg) in a child, with the fault armed (NULL:
+ * none). True if that killed it, false if it came to its end; whatever else
+ * becomes of it fails the case. Nothing of it is closed or synced at its end. */
+typedef void crash_life_fn(void *arg);
+bool crash_life(crash_life_fn *life, void *arg,
+                const struct crash_fault *fault);
+
 /* Only counts calls and hits them; remembers nothing. For long runs. */
 void crash_count(void);
 
@@ -155,6 +163,10 @@ struct crash_plan {
     void *arg;
     uint64_t seed;
     unsigned per_moment;    /* disks a moment, at most */
+    bool one_cut;           /* the process dies within a write at one place
+                               only; else at five. For long records whose
+                               torn pages (power) or a twin (a plan without
+                               power) show the rest */
     size_t from;            /* events before this are no moments; 0: all */
     bool power;             /* else only the process dies */
     bool keep;              /* some that were `changed`, for crash_kept */

@@ -78,7 +78,7 @@ static void must(struct trial *t, unsigned key, unsigned value,
 static void trial_begin(struct trial *t, enum store_durability d)
 {
     memset(t, 0, sizeof *t);
-    crash_scratch(t->root);
+    scratch_make(t->root);
     crash_record(t->root);
     TRY("setting keys in a new store");
     expect_int("store_open", user_open(&t->u, t->root, d, 0), 0);
@@ -218,12 +218,15 @@ void set_faults(const struct run *run)
 
 /* ---- Syncs that fail ------------------------------------------------------- */
 
-static void explored(const struct run *run, struct trial *t, unsigned files)
+/* From event `from` on: what was before is the same in every trial. */
+static void explored(const struct run *run, struct trial *t, unsigned files,
+                     size_t from)
 {
     struct looker looker = { .files = files };
     struct crash_plan plan = { .look = store_look, .arg = &looker,
                                .seed = run->seed, .per_moment = 12,
-                               .power = true, .tried = trying };
+                               .from = from, .power = true, .one_cut = true,
+                               .tried = trying };
     struct crash_report report;
 
     trial_end(t);
@@ -242,6 +245,7 @@ static bool sync_fails(const struct run *run, enum store_durability d,
 
     trial_begin(&t, d);
     unsigned files = store_files(t.root);
+    size_t from = crash_events();
     TRY("sync %u fails under %s", at, d == STORE_NONE ? "STORE_NONE"
                                                        : "STORE_ALWAYS");
     crash_fault(&fault);
@@ -263,7 +267,7 @@ static bool sync_fails(const struct run *run, enum store_durability d,
         store_stats(t.u.store, &stats);
         expect_true("store_stats says that a sync has failed", stats.failed);
     }
-    explored(run, &t, files);
+    explored(run, &t, files, from);
     return hit;
 }
 
@@ -315,7 +319,7 @@ static bool open_fails(unsigned calls, int err, unsigned at, bool old)
     } else {
         trial_end(&t);
         memset(t.want, 0, sizeof t.want);
-        crash_scratch(t.root);
+        scratch_make(t.root);
         crash_record(t.root);
     }
     TRY("opening %s store, call %u fails (%s)", old ? "a torn" : "a new", at,
@@ -439,6 +443,7 @@ void compact_sync_fails(const struct run *run)
 
         trial_begin(&t, STORE_ALWAYS);
         unsigned files = store_files(t.root);
+        size_t from = crash_events();
         TRY("sync %u of a compaction fails", at);
         crash_fault(&fault);
         int err = user_compact(&t.u);
@@ -450,7 +455,7 @@ void compact_sync_fails(const struct run *run)
         if (change(&t, 6, 107) == 0)
             change(&t, 0, 108);
         check_all(&t, "all keys can be read after a failed sync");
-        explored(run, &t, files);
+        explored(run, &t, files, from);
         expect_true("a compaction syncs", hit || at > 1);
     }
 }
@@ -673,13 +678,13 @@ static void rounds(const struct run *run, bool compacting)
     char root[128];
 
     expect_true("shared memory", tally != MAP_FAILED);
-    crash_scratch(root);
+    scratch_make(root);
     for (unsigned i = 0; i < KILL_WRITERS; i++)
         w[i].tally = &tally[i];
     for (unsigned round = 0; round < run->size; round++) {
         if (!compacting && round % 10 == 0) {
             crash_remove(root);
-            crash_scratch(root);
+            scratch_make(root);
             for (unsigned i = 0; i < KILL_WRITERS; i++)
                 memset(w[i].value, 0, sizeof w[i].value);
         }

@@ -5,6 +5,8 @@
  * As crash_test, one layer below: what log_replay brings from a log that a
  * crash has cut, torn or left holes in.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,14 +196,16 @@ static void goes_on(const char *root, const struct replayed *before,
         broken(seen, i9, "a record that was appended then is lost");
 }
 
+/* arg: unless NULL, *arg says that the log may be missing, too. */
 static void look(void *arg, const char *root, unsigned nth,
                  struct crash_seen *seen)
 {
     struct replayed first;
     struct log_file *log = replayed(root, &first, &seen->error);
 
-    (void)arg;
     (void)nth;
+    if (arg && seen->error == -ENOENT)
+        seen->error = 0;
     if (!log)
         return;
     log_close(log);
@@ -225,7 +229,7 @@ static void explore(const struct run *run, bool power, bool sync_each)
     struct crash_report report;
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     live(root, sync_each);
     crash_remove(root);
     crash_expect(&plan, &report);
@@ -247,10 +251,92 @@ static void synced_stays(const struct run *run)
     explore(run, true, true);
 }
 
+/* ---- Killed while the log is made ------------------------------------------ */
+
+static void name_is_durable(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    expect_int("fsync of the log's directory", fsync(fd), 0);
+    close(fd);
+}
+
+static void make_log(void *dir)
+{
+    struct log_file *log = NULL;
+    char path[160];
+
+    snprintf(path, sizeof path, "%s/log", (char *)dir);
+    expect_int("log_open of a new log", log_open(&log, path, LOG_CREATE), 0);
+}
+
+/* What the killed one has left must open, and is built on: the header that
+ * can be read need not be on the disk. */
+static void take_over(void *dir)
+{
+    static const unsigned values[] = { 1, 2, 3, 4 };
+    struct replayed first;
+    int err;
+
+    sequence = 0;
+    name_is_durable(dir);
+    struct log_file *log = replayed(dir, &first, &err);
+    if (err == -ENOENT) {
+        make_log(dir);
+        name_is_durable(dir);
+        log = replayed(dir, &first, &err);
+    }
+    expect_int("opening and replaying a log whose maker was killed", err, 0);
+    append(log, 3, values);         /* more than a page: the first may be
+                                       missing, and the file as long */
+    expect_int("log_sync", log_sync(log), 0);
+    crash_synced();
+    append(log, 1, values + 3);
+}
+
+/* The first process ends after its call `fault->at` or within that write;
+ * false when it lived to its end. */
+static bool one_maker(const struct run *run, const struct crash_fault *fault)
+{
+    char tried[80], root[128];
+    bool may_be_missing = true;
+    struct crash_plan plan = {
+        .look = look, .arg = &may_be_missing, .seed = run->seed,
+        .per_moment = (unsigned)run->size, .power = true, .tried = tried
+    };
+    struct crash_report report;
+
+    scratch_make(root);
+    crash_record(root);
+    bool killed = crash_life(make_log, root, fault);
+    crash_life(take_over, root, NULL);
+    crash_stop();
+    crash_remove(root);
+    snprintf(tried, sizeof tried, "LOG_CREATE, killed %s %u; another appends",
+             fault->kind == CRASH_KILL_WITHIN
+             ? "within its write" : "after its call", fault->at);
+    crash_expect(&plan, &report);
+    expect_true("there are disks to look at", report.disks > 5);
+    return killed;
+}
+
+static void killed_making(const struct run *run)
+{
+    struct crash_fault after = { CRASH_ANY, CRASH_KILL_AFTER, 0, 1, 1 };
+    struct crash_fault within = { CRASH_WRITE, CRASH_KILL_WITHIN, 0, 1, 1 };
+
+    while (one_maker(run, &after) && after.at < 20)
+        after.at++;
+    expect_true("making a log makes several calls", after.at > 2);
+    while (one_maker(run, &within) && within.at < 20)
+        within.at++;
+}
+
 static const struct test_case cases[] = {
     { "torn_by_kill", torn_by_kill, 0 },
     { "torn_by_power", torn_by_power, 60 },
     { "synced_stays", synced_stays, 60 },
+    { "killed_making", killed_making, 30 },
     { NULL, NULL, 0 },
 };
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/crash_calls.h"
@@ -333,17 +334,29 @@ void note_made(void)
     made++;
 }
 
-/* ---- Directories of the tests themselves --------------------------------- */
-
-void crash_scratch(char path[128])
+bool crash_life(crash_life_fn *life, void *arg, const struct crash_fault *f)
 {
-    const char *tmp = getenv("TMPDIR");
-    const char *below = tmp ? tmp : access("/dev/shm", W_OK | X_OK) == 0
-                        ? "/dev/shm" : "/tmp";
+    int status;
 
-    snprintf(path, 128, "%s/kvs-crash-XXXXXX", below);
-    expect_true("mkdtemp for the test's files", mkdtemp(path) != NULL);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        crash_fault(f);
+        life(arg);
+        fflush(stdout);
+        _exit(0);
+    }
+    expect_int("waitpid", waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status))
+        _exit(WEXITSTATUS(status)); /* it has said why */
+    if (WIFSIGNALED(status) && (!f || WTERMSIG(status) != SIGKILL))
+        fail_case(NULL, 0, "the life of a process, before it crashes",
+                  "nothing else ends it", "signal %d: %s", WTERMSIG(status),
+                  strsignal(WTERMSIG(status)));
+    return WIFSIGNALED(status);
 }
+
+/* ---- Directories of the tests themselves --------------------------------- */
 
 void crash_remove(const char *path)
 {

@@ -216,7 +216,7 @@ static void explored(enum plant plant, bool power, struct crash_report *report)
                                .per_moment = 60, .power = power,
                                .tried = "a tiny store" };
 
-    crash_scratch(root);
+    scratch_make(root);
     work(root, plant);
     crash_remove(root);
     crash_explore(&plan, report);
@@ -273,7 +273,7 @@ static void kill_and_faults(const struct run *run)
     int status;
 
     (void)run;
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     for (int kind = CRASH_FAIL; kind <= CRASH_SHORT; kind++) {
         fault.kind = (enum crash_fault_kind)kind;
@@ -314,7 +314,7 @@ static void streams_are_seen(const struct run *run)
     char root[128], path[200];
 
     (void)run;
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     size_t before = crash_events();
     snprintf(path, sizeof path, "%s/words", root);

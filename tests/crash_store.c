@@ -23,8 +23,13 @@ struct slice value_bytes(unsigned value, unsigned char bytes[VALUE_ROOM])
     static const size_t lens[] = { 24, 700, 60, 5000, 90, 1500, 30 };
     size_t len = lens[value % (sizeof lens / sizeof *lens)];
 
-    for (size_t i = 0; i < len; i++)
-        bytes[i] = (unsigned char)(value * 31 + i * 7 + i / 256 + 1);
+    /* 256 bytes over and over, numbered: this is done very often. */
+    for (size_t i = 0; i < len && i < 256; i++)
+        bytes[i] = (unsigned char)(value * 31 + i * 7 + 1);
+    for (size_t at = 256; at < len; at += 256) {
+        memcpy(bytes + at, bytes, len - at < 256 ? len - at : 256);
+        bytes[at] = (unsigned char)(at / 256);
+    }
     bytes[0] = (unsigned char)value;
     bytes[1] = (unsigned char)(value >> 8);
     return slice_of(bytes, len);

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* How a case explores what it has recorded. */
@@ -30,7 +29,8 @@ static void explore(const struct run *run, const struct exploration *e)
                              .compacts = e->compacts };
     struct crash_plan plan = {
         .look = store_look, .arg = &looker, .seed = run->seed,
-        .per_moment = e->per_moment, .power = e->power, .keep = e->keep,
+        .per_moment = e->per_moment, .power = e->power,
+        .one_cut = e->power, .keep = e->keep,
         .tried = e->tried
     };
     struct crash_report report;
@@ -75,7 +75,7 @@ static void changes(const struct run *run, enum store_durability d, bool power,
     struct user u = { .stream = 0 };
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     opened(&u, root, d);
     some_changes(&u, 1);
@@ -118,23 +118,25 @@ static void power_interval(const struct run *run)
     changes(run, STORE_INTERVAL, true, "changes under STORE_INTERVAL");
 }
 
-/* A child's life, which ends without a word. */
-static void in_child(void (*life)(struct user *u, const char *root),
+/* A life of a process with the store in `root`. */
+struct life {
+    void (*live)(struct user *u, const char *root);
+    const char *root;
+};
+
+static void live(void *arg)
+{
+    struct life *life = arg;
+    struct user u = { .stream = 0 };
+
+    life->live(&u, life->root);
+}
+
+/* One that ends without a word. */
+static void in_child(void (*one)(struct user *u, const char *root),
                      const char *root)
 {
-    struct user u = { .stream = 0 };
-    int status;
-    pid_t child = fork();
-
-    if (child == 0) {
-        life(&u, root);
-        fflush(stdout);
-        _exit(0);
-    }
-    expect_int("waitpid", waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status))
-        _exit(WEXITSTATUS(status)); /* it has said why */
-    expect_true("the child lived to its end", WIFEXITED(status) != 0);
+    crash_life(live, &(struct life){ one, root }, NULL);
 }
 
 static void first_life(struct user *u, const char *root)
@@ -164,7 +166,7 @@ static void power_after_kill(const struct run *run)
 {
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     in_child(first_life, root);
     unsigned files = store_files(root);
@@ -215,28 +217,15 @@ static void careless_life(struct user *u, const char *root)
 
 /* A life that ends after call `at`, or (within) in the middle of write `at`;
  * false when there was none. */
-static bool killed_life(void (*life)(struct user *u, const char *root),
+static bool killed_life(void (*one)(struct user *u, const char *root),
                         const char *root, bool within, unsigned at)
 {
     struct crash_fault fault = {
         within ? CRASH_WRITE : CRASH_ANY,
         within ? CRASH_KILL_WITHIN : CRASH_KILL_AFTER, 0, at, 1
     };
-    struct user u = { .stream = 0 };
-    int status;
 
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        crash_fault(&fault);
-        life(&u, root);
-        fflush(stdout);
-        _exit(0);
-    }
-    expect_int("waitpid", waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status))
-        _exit(WEXITSTATUS(status)); /* it has said why */
-    return WIFSIGNALED(status);
+    return crash_life(live, &(struct life){ one, root }, &fault);
 }
 
 static void kill_each(const struct run *run, bool within,
@@ -249,21 +238,20 @@ static void kill_each(const struct run *run, bool within,
         struct looker looker = { .files = 99 };
         struct crash_plan plan = {
             .look = store_look, .arg = &looker, .power = true,
-            .seed = run->seed, .per_moment = (unsigned)run->size,
+            .one_cut = true, .seed = run->seed, .per_moment = (unsigned)run->size,
             .tried = tried
         };
         struct crash_report report;
         char root[128];
 
-        crash_scratch(root);
+        scratch_make(root);
         crash_record(root);
         killed = killed_life(life, root, within, at);
         plan.from = crash_events();
         in_child(next_life, root);
         crash_stop();
         crash_remove(root);
-        snprintf(tried, sizeof tried, "a process is killed %s %u, another "
-                 "opens the store and sets",
+        snprintf(tried, sizeof tried, "a process killed %s %u, another sets",
                  within ? "within its write" : "after its call", at);
         crash_expect(&plan, &report);
     }
@@ -304,31 +292,46 @@ static void write_own_keys(void *arg)
 struct reader {
     struct actor actor;
     struct store *store;
-    size_t rounds;
+    struct writer *writers;
 };
 
-/* Values of stream s are 1 + 200 s + i, made by its change i + 1. */
+static bool all_written(struct writer *w)
+{
+    for (unsigned i = 0; i < WRITERS; i++)
+        if (!actor_done(&w[i].actor))
+            return false;
+    return true;
+}
+
+/* As long as they write. Values of stream s are 1 + 200 s + i, made by its
+ * change i + 1; each is noted when it is first seen. */
 static void read_all_keys(void *arg)
 {
     struct reader *r = arg;
+    int last[4 * WRITERS] = { 0 };
+    bool end = false;
 
-    for (unsigned i = 0; i < 8 * r->rounds; i++) {
-        int value = stored(r->store, i % (4 * WRITERS));
-        expect_true("a get beside sets", value >= 0);
-        if (value > 0)
-            crash_was_read((unsigned)(value - 1) / 200,
-                           (unsigned)(value - 1) % 200 + 1);
+    while (!end) {
+        end = all_written(r->writers);
+        for (unsigned key = 0; key < 4 * WRITERS; key++) {
+            int value = stored(r->store, key);
+            expect_true("a get beside sets", value >= 0);
+            if (value > 0 && value != last[key])
+                crash_was_read((unsigned)(value - 1) / 200,
+                               (unsigned)(value - 1) % 200 + 1);
+            last[key] = value;
+        }
     }
 }
 
 static void always_together(const struct run *run)
 {
     struct writer w[WRITERS];
-    struct reader r = { .rounds = EACH };
+    struct reader r = { .writers = w };
     struct user u = { .stream = 0 };
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     opened(&u, root, STORE_ALWAYS);
     unsigned files = store_files(root);
@@ -339,9 +342,9 @@ static void always_together(const struct run *run)
         actor_start(&w[i].actor, write_own_keys, &w[i]);
     }
     actor_start(&r.actor, read_all_keys, &r);
+    actor_join(&r.actor);       /* it looks at the writers, until they end */
     for (unsigned i = 0; i < WRITERS; i++)
         actor_join(&w[i].actor);
-    actor_join(&r.actor);
     crash_stop();
     store_close(u.store);
     crash_remove(root);
@@ -358,7 +361,7 @@ static void with_compactions(const struct run *run, enum store_durability d,
     struct user u = { .stream = 0 };
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     opened(&u, root, d);
     some_changes(&u, 1);
@@ -403,7 +406,7 @@ static void compact_small(const struct run *run)
     struct user u = { .stream = 0 };
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     opened(&u, root, STORE_ALWAYS);
     expect_int("store_compact of nothing", user_compact(&u), 0);
@@ -431,7 +434,7 @@ static void removed_stays_removed(const struct run *run)
     unsigned files = 0;
     char root[128];
 
-    crash_scratch(root);
+    scratch_make(root);
     crash_record(root);
     for (unsigned round = 0; round < 3; round++) {
         opened(&u, root, STORE_ALWAYS);

@@ -113,7 +113,7 @@ static void each_op(const struct run *run)
         expect_int("a whole frame", decode(frame.ptr, frame.len, &got),
                    frame.len);
         expect_int("its opcode", got.op, asked[i].op);
-        expect_true("its id", got.id == id);
+        expect_int("its id", got.id, id);
         expect_slice("its key", got.key, asked[i].key);
         expect_slice("its value", got.value, asked[i].value);
         buf_release(&frame);

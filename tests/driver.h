@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "tests/answer.h" /* next_random */
 
@@ -45,7 +46,12 @@ struct test_case {
 /* Runs the case that argv names; the table ends with a NULL name. */
 int driver_main(int argc, char **argv, const struct test_case *cases);
 
-/* Ends the case at once with a failure; printf-like. */
+/* The same with the cases of several tables; a NULL ends them. */
+int driver_tables(int argc, char **argv,
+                  const struct test_case *const *tables);
+
+/* Ends the case at once with a failure; printf-like. What is long is broken
+ * into lines, and so it is at a newline; file NULL: no place is named. */
 void fail_case(const char *file, int line, const char *tried,
                const char *expected, const char *got, ...)
     __attribute__((noreturn, format(printf, 5, 6)));
@@ -57,6 +63,9 @@ void fail_case(const char *file, int line, const char *tried,
     check_true(__FILE__, __LINE__, tried, #cond, (cond))
 #define expect_str(tried, got, wanted) \
     check_str(__FILE__, __LINE__, tried, got, wanted)
+#define expect_at_most(tried, got, most) \
+    check_at_most(__FILE__, __LINE__, tried, #most, (long long)(got), \
+                  (long long)(most))
 
 void check_int(const char *file, int line, const char *tried,
                const char *wanted_text, long long got, long long wanted);
@@ -64,6 +73,8 @@ void check_true(const char *file, int line, const char *tried,
                 const char *cond_text, bool holds);
 void check_str(const char *file, int line, const char *tried,
                const char *got, const char *wanted);
+void check_at_most(const char *file, int line, const char *tried,
+                   const char *most_text, long long got, long long most);
 
 /* Polls fn(arg) until it is true; false once the patience has run out. */
 bool wait_until(bool (*fn)(void *), void *arg);
@@ -95,6 +106,10 @@ bool actor_done(void *a);
 /* Waits until the actor is asleep inside fn, or has returned; true if it
  * is asleep. Tells nothing useful under valgrind. */
 bool actor_blocks(struct actor *a);
+
+/* Forks a child that lives as long as this process at most. True in the
+ * child. */
+bool forked(pid_t *pid);
 
 /* How many threads this process has now. */
 unsigned threads_alive(void);

@@ -110,6 +110,15 @@ points_of() {
     [[ $output == *"tests/channel_test.c:"* ]]
 }
 
+@test "code that ends the process itself: that is said" {
+    copy_tree "$T"
+    cd "$T"
+    sed -i 's/^    ch->count++;$/    exit(1);/' stage1-pool/channel.c
+    run make one CASE=channel/order
+    [ "$status" -ne 0 ]
+    [[ $output == *"ended with status 1, and no check says why"* ]]
+}
+
 @test "a mistake in the channel does not cost the pool's points" {
     submission cascade
     sed -i 's/^    ch->count--;$/    ch->count = 0;/' "$S/stage1-pool/channel.c"
@@ -213,4 +222,65 @@ C
     [ "$(xmllint --xpath 'count(//testcase)' "$D/junit.xml")" = \
         "$(jq '.tests | length' "$D/results.json")" ]
     awk 'length($0) > 80 { print; bad = 1 } END { exit bad }' "$D/grade.txt"
+}
+
+# scored STAGE: the model, when every case passes and the speed lines say what
+# stands in $T.speed; the text is in $T.txt.
+scored() {
+    awk -F '\t' -v OFS='\t' '!/^#/ && NF >= 8 {
+        for (i = 1; i <= length($4); i++) {
+            t = substr($4, i, 1)
+            print $1 ":" (t == "b" ? "bare" : t == "m" ? "memcheck" : \
+                t == "h" ? "helgrind" : t == "t" ? "tsan" : "explore"), "PASS"
+        } }' "$TOP/grading/cases.tsv" >"$T.verdicts"
+    awk -v stage="$1" -v alive=bmhtx -v quick="${2-}" -v speed=yes -v warnings=0 \
+        -f "$TOP/grading/score.awk" "$TOP"/grading/{points,cases}.tsv \
+        "$T.verdicts" "$T.speed" >"$T.model"
+    awk -v out="$T.out" -v quick="${2-}" -v stage="$1" -f "$TOP/grading/wrap.awk" \
+        -f "$TOP/grading/write_text.awk" "$T.model" >"$T.txt"
+    cat "$T.txt"
+    awk 'length($0) > 80 { print; bad = 1 } END { exit bad }' "$T.txt"
+}
+
+@test "speed: a line for each with what was measured and the marks" {
+    awk -F '\t' '$1 == "speed" { printf "%d\t0.30\t\tby CPU\t9000\t2700\techo\tCPU\n",
+        ++n }' "$TOP/grading/points.tsv" >"$T.speed"
+    scored 2C
+    grep -qE '^  2.13 get 50x16 +9000 +echo 2700 CPU +0.30x +0.15 +0.4 +3/5$' \
+        "$T.txt"
+    grep -qE '^  2.13 get 50x16 bonus .* 0.7 +0.9 +\+0$' "$T.txt"
+    # what passed is not hidden by it, and every name is there once
+    scored 2A
+    grep -qE '^  2.4 .* 15/15 +[0-9]+/[0-9]+ +[0-9]+/[0-9]+ +[0-9.]+/30$' "$T.txt"
+    scored ''
+    [ "$(awk -F '\t' '$1 == "check" { print $3, $4 }' "$T.model" | sort |
+        uniq -d)" = "" ]
+    # not measured: why
+    printf '1\t0\tFAIL\tnot done after 20 s\n' >"$T.speed"
+    scored 1
+    grep -qE '^  1.8 1 producer +fail: not done after 20 s +0/5$' "$T.txt"
+    # and a bonus that is missed is no failure
+    grep -q '^FAIL  speed/1.8 1 producer  ' "$T.txt"
+    [ "$(grep -c '^[A-Z].*bonus  (' "$T.txt")" -eq 0 ]
+}
+
+@test "a quick run that is green says what make grade adds" {
+    : >"$T.speed"
+    scored 2A yes
+    grep -qx 'Next: make grade STAGE=2A' "$T.txt"
+    grep -qE '^make grade STAGE=2A adds memcheck [0-9]+, helgrind [0-9]+,' \
+        "$T.txt"
+}
+
+@test "a long explanation is broken between words, and nothing of it is lost" {
+    long="expected: $(seq -s ' ' 100) $(printf 'x%.0s' $(seq 200)) end"
+    printf '%s\n' "$long" "  at x.c:3" >"$T"
+    awk -v wrapped='    ' -f "$TOP/grading/wrap.awk" "$T" >"$T.cut"
+    cat "$T.cut"
+    awk 'length($0) > 80 { bad = 1 } END { exit bad }' "$T.cut"
+    [ "$(tr -d ' \n' <"$T.cut")" = "$(tr -d ' \n' <"$T")" ]
+    [ "$(sed -n 2p "$T.cut" | grep -oE '^ +' | wc -c)" -eq 15 ]
+    # 14 spaces, as far in as the words behind the label
+    printf 'a%.0s' $(seq 300) | awk -v wrapped="$(printf ' %.0s' $(seq 60))" \
+        -f "$TOP/grading/wrap.awk" | awk 'length($0) > 80 { exit 1 }'
 }

@@ -57,7 +57,7 @@ threes() {
     # What was always given may look like it: the serial pool like a pool, and
     # what looks at a store's files without a store like one.
     find common stage* tests grading -name '*.[ch]' -o -name '*.md' \
-        -o -name '*.patch' | grep -vE '^stage1-pool/pool_serial\.c$|/kvs_files\.c$' |
+        -o -name '*.patch' | grep -vE '^stage1-pool/pool_serial\.c$|/kvs_(files|repair|source)\.c$' |
         while read -r f; do
             threes "$f" | grep -xFf "$BATS_TEST_TMPDIR/body" | sed "s|^|$f: |"
         done >"$BATS_TEST_TMPDIR/found" || true
@@ -91,8 +91,11 @@ threes() {
     [ "$(grep -cE '^[0-9]+ of ' <<<"$output")" -eq 1 ]
     run make --no-print-directory hint TASK=1.2
     [ "$(grep -cE '^[0-9]+ of ' <<<"$output")" -eq 2 ]
-    for t in 1.1 1.2 1.3 1.4 1.5 1.6 1.7 1.8; do
-        make --no-print-directory hint TASK=$t
+    mapfile -t tasks < <(awk -F '\t' '$1 == "task" { print $2 }' \
+        grading/points.tsv)
+    [ ${#tasks[@]} -gt 10 ]
+    for t in "${tasks[@]}"; do
+        make --no-print-directory hint TASK="$t"
     done
     run make --no-print-directory hint TASK=9.9
     [ "$status" -ne 0 ]
@@ -155,6 +158,52 @@ threes() {
     [ "$status" -eq 0 ]
     run make -s V=tsan stage1
     [ "$status" -eq 0 ]
+}
+
+@test "the first page is written for the part with which a handout begins" {
+    for from in 1 $(awk -F '\t' '$1 == "stage" { print $2 }' \
+        "$TOP/grading/points.tsv" | sed 1d); do
+        lab=$BATS_TEST_TMPDIR/$from
+        make_handout "$lab" "$from"
+        cd "$lab"
+        echo "$from" && cat README.md
+        [ "$(grep -c '[@{}]' README.md)" -eq 0 ]
+        [ "$(grep -oE 'STAGE=[^ `]+|make test[0-9A-Z]+' README.md |
+            sed 's/.*=//; s/make test//' | sort -u)" = "$from" ]
+        mapfile -t named < <(grep -oE 'CASE=[a-z_0-9/]+' README.md)
+        [ ${#named[@]} -ge 2 ]
+        for c in "${named[@]#CASE=}"; do
+            t=$(awk -F '\t' -v c="$c" '$1 == c { print $2 }' grading/cases.tsv)
+            [ "$(awk -F '\t' -v t="$t" '$1 == "task" && $2 == t "" { print $3 }' \
+                grading/points.tsv)" = "$from" ]
+        done
+        # links, its own and those of the pages that it names
+        for f in README.md grading/README.md stage*/README*.md; do
+            for link in $(grep -oE '\]\([^)#:]+\)' "$f" | tr -d ']()'); do
+                echo "$f: $link" && [ -e "$(dirname "$f")/$link" ]
+            done
+        done
+        [ "$(make -s help | grep -c "make test$from ")" -eq 1 ]
+        awk 'length($0) > 80 && !/^\|/ { print; bad = 1 } END { exit bad }' \
+            README.md
+    done
+    [ ! -e grading/INSTRUCTORS.md ]
+    ! grep -qi 'mutant' grading/README.md README.md || false
+}
+
+@test "next goes on where the work begins, and says when a part is to be graded" {
+    lab=$BATS_TEST_TMPDIR/next
+    make_handout "$lab" 2A
+    cd "$lab"
+    cp "$TOP"/stage2-server/{slab,table,imkv}.c stage2-server/
+    run make --no-print-directory next
+    echo "$output"
+    [[ $output == *"first time"* ]]
+    [[ $output == *"make grade STAGE=2A"*"Task 2.5"* ]]
+    [[ $output == *"make test2B"* ]]
+    run make --no-print-directory test2A
+    echo "$output"
+    [[ $output == *"Next: make grade STAGE=2A"* ]]
 }
 
 @test "FROM=2A, 2B, 2C: earlier parts have full marks, later ones 0" {
@@ -264,4 +313,83 @@ threes() {
     rounds 2
     pkill -P $watcher
     wait $watcher || true
+}
+
+# new_part DIR: a part 9 in a copy of the tree, with a file that is no program.
+new_part() {
+    copy_tree "$1"
+    cd "$1" || return 1
+    mkdir -p stage9-more/starter
+    echo 'int more(int n);' >stage9-more/more.h
+    printf '/* more.c -- yours: stage 9, task 9.1. */\n%s\n\n' \
+        '#include "stage9-more/more.h"' | tee stage9-more/more.c \
+        >stage9-more/starter/more.c
+    printf 'int more(int n)\n{\n    return n + 1;\n}\n' >>stage9-more/more.c
+    printf '%s\nint more(int n)\n{\n    (void)n;\n    %s\n}\n' \
+        '#include "common/not_written.h"' 'return not_written("9.1");' \
+        >>stage9-more/starter/more.c
+    echo 'my answers' >stage9-more/answers.md
+    echo 'Write your answers here.' >stage9-more/starter/answers.md
+    printf '# Stage 9\n' >stage9-more/README.md
+    printf '# Hints\n\n## 9.1\n\nAdd one.\n' >stage9-more/hints.md
+    cat >tests/more_test.c <<'C'
+/* more_test.c -- the cases of task 9.1. Given. */
+#include "stage9-more/more.h"
+#include "tests/driver.h"
+
+static void one(const struct run *run)
+{
+    (void)run;
+    expect_int("more(1)", more(1), 2);
+}
+
+static const struct test_case cases[] = {
+    { "one", one, 1 },
+    { NULL, NULL, 0 },
+};
+
+int main(int argc, char **argv)
+{
+    return driver_main(argc, argv, cases);
+}
+C
+    printf 'stage\t9\t10\ntask\t9.1\t9\t100\t%s\tall\tone more\n' \
+        'stage9-more/more.c, answers.md' >>grading/points.tsv
+    printf 'more/one\t9.1\tmore_test\tbmht\t-\t-\t-\tone more than one\n' \
+        >>grading/cases.tsv
+    # Variables of make, not of the shell.
+    # shellcheck disable=SC2016
+    sed -i '/^# Every part P may have/i $(call test,more_test,more_test,$(B)/stage9-more/more.o)\nTESTS9 := $(B)/tests/more_test' \
+        Makefile
+}
+
+@test "a new part is its files, rows of two tables, and two lines of the Makefile" {
+    new_part "$BATS_TEST_TMPDIR/t"
+    run make test9
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == *"1 of 1 cases pass"*"STAGE=9 adds memcheck 1, helgrind 1, TSan 1"* ]]
+    run make grade STAGE=9
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == *"100 of 100 points"* ]]
+    grading/handout.sh "$BATS_TEST_TMPDIR/h" 9
+    cd "$BATS_TEST_TMPDIR/h"
+    grep -q '](stage9-more/README.md)' README.md
+    grep -q 'explore STAGE' README.md && false
+    cmp stage9-more/answers.md "$BATS_TEST_TMPDIR/t/stage9-more/starter/answers.md"
+    run make --no-print-directory next
+    echo "$output"
+    [[ $output == *"Task 9.1"*"stage9-more/README.md"*"make test9"* ]]
+    make --no-print-directory hint TASK=9.1 | grep -qx '1 of 1. Add one.'
+    # what is handed in of it, and of nothing else
+    cd "$BATS_TEST_TMPDIR/t"
+    mkdir -p "$BATS_TEST_TMPDIR/s/stage9-more"
+    echo 'my own' >"$BATS_TEST_TMPDIR/s/stage9-more/answers.md"
+    echo 'mine, too' >"$BATS_TEST_TMPDIR/s/stage9-more/README.md"
+    run grading/submission.sh "$BATS_TEST_TMPDIR/s" --stage 9 --no-speed
+    echo "$output"
+    [[ $output == *"not written"*"0 of 100 points"* ]]
+    grep -qx 'my own' build/submissions/s/tree/stage9-more/answers.md
+    cmp build/submissions/s/tree/stage9-more/README.md stage9-more/README.md
 }

@@ -201,7 +201,7 @@ void put_header(struct buf *to, int magic, int version, int op, uint32_t len,
 /* ---- replies ------------------------------------------------------------ */
 
 /* Whether more has come; false: the other side has closed. */
-static bool receive(struct peer *peer)
+static bool receive(struct peer *peer, const char *tried)
 {
     if (peer->at > 0 && peer->at == peer->in.len) {
         peer->at = 0;
@@ -222,13 +222,14 @@ static bool receive(struct peer *peer)
         if (errno == ECONNRESET || errno == EPIPE)
             return false;
         if (errno != EINTR)
-            fail_case(__FILE__, __LINE__, "waiting for a reply",
+            fail_case(__FILE__, __LINE__, tried,
                       "a reply, or the end of the connection",
                       "nothing for %u s (%s)", patience_s(), strerror(errno));
     }
 }
 
-bool peer_try_take(struct peer *peer, struct proto_reply *reply)
+static bool next_reply(struct peer *peer, const char *tried,
+                       struct proto_reply *reply)
 {
     for (;;) {
         ssize_t n = proto_decode_reply(
@@ -240,17 +241,28 @@ bool peer_try_take(struct peer *peer, struct proto_reply *reply)
             return true;
         }
         expect_int("taking a reply apart", n, 0);
-        if (!receive(peer))
+        if (!receive(peer, tried))
             return false;
     }
+}
+
+bool peer_try_take(struct peer *peer, struct proto_reply *reply)
+{
+    return next_reply(peer, "waiting for a reply", reply);
+}
+
+void peer_take(struct peer *peer, const char *tried,
+               struct proto_reply *reply)
+{
+    if (!next_reply(peer, tried, reply))
+        fail_case(__FILE__, __LINE__, tried, "a reply",
+                  "the connection has ended");
 }
 
 static void take(struct peer *peer, const char *tried, uint64_t id,
                  enum proto_status status, struct proto_reply *reply)
 {
-    if (!peer_try_take(peer, reply))
-        fail_case(__FILE__, __LINE__, tried, "a reply",
-                  "the connection has ended");
+    peer_take(peer, tried, reply);
     if (reply->id != id)
         fail_case(__FILE__, __LINE__, tried, "replies in the order of the "
                   "requests, each with its id", "id %llu instead of %llu",
@@ -273,16 +285,46 @@ void peer_expect_value(struct peer *peer, const char *tried, uint64_t id,
     struct proto_reply reply;
 
     take(peer, tried, id, PROTO_OK, &reply);
-    check_int(__FILE__, __LINE__, tried, "the value's length",
-              (long long)reply.value.len, (long long)value.len);
-    expect_true(tried, slice_equal(reply.value, value));
+    expect_bytes(tried, reply.value, value);
+}
+
+void expect_bytes(const char *tried, struct slice got, struct slice wanted)
+{
+    const unsigned char *g = got.ptr, *w = wanted.ptr;
+    size_t i = 0;
+
+    while (i < got.len && i < wanted.len && g[i] == w[i])
+        i++;
+    if (i == got.len && i == wanted.len)
+        return;
+    if (i < got.len && i < wanted.len)
+        fail_case(__FILE__, __LINE__, tried, "these bytes", "byte %zu of %zu "
+                  "is %#x instead of %#x", i, wanted.len, g[i], w[i]);
+    fail_case(__FILE__, __LINE__, tried, "these bytes, and so many",
+              "%zu bytes instead of %zu; the first %zu are right", got.len,
+              wanted.len, i);
+}
+
+void peer_expect_silence(struct peer *peer, const char *tried)
+{
+    char byte;
+    ssize_t n = recv(peer->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    int err = n < 0 ? errno : 0;
+
+    if (peer->at < peer->in.len || n > 0)
+        fail_case(__FILE__, __LINE__, tried, "nothing comes",
+                  "bytes of a reply");
+    if (n == 0 || err != EAGAIN)
+        fail_case(__FILE__, __LINE__, tried, "nothing comes, and the "
+                  "connection stays", "%s", n == 0 ? "its end"
+                                                   : strerror(err));
 }
 
 void peer_expect_end(struct peer *peer, const char *tried)
 {
     struct proto_reply reply;
 
-    if (peer_try_take(peer, &reply))
+    if (next_reply(peer, tried, &reply))
         fail_case(__FILE__, __LINE__, tried, "the connection ends",
                   "another reply: id %llu, %s", (unsigned long long)reply.id,
                   proto_status_text(reply.status));

@@ -70,11 +70,22 @@ void put_header(struct buf *to, int magic, int version, int op, uint32_t len,
  * none: the other side has closed (or the connection is reset). */
 bool peer_try_take(struct peer *peer, struct proto_reply *reply);
 
+/* As peer_try_take, and a failure when there is none. */
+void peer_take(struct peer *peer, const char *tried,
+               struct proto_reply *reply);
+
 /* The next reply has this id and status (and value). */
 void peer_expect(struct peer *peer, const char *tried, uint64_t id,
                  enum proto_status status);
 void peer_expect_value(struct peer *peer, const char *tried, uint64_t id,
                        struct slice value);
+
+/* The two are the same; if not, says where they differ. */
+void expect_bytes(const char *tried, struct slice got, struct slice wanted);
+
+/* Nothing has come, and nothing has ended. What the other side has sent is
+ * there at once, on the loopback. */
+void peer_expect_silence(struct peer *peer, const char *tried);
 
 /* Nothing comes any more, and the connection ends. */
 void peer_expect_end(struct peer *peer, const char *tried);

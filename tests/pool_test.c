@@ -741,15 +741,9 @@ static const struct test_case cases[] = {
     { NULL, NULL, 0 },
 };
 
-/* One table of the two files'. */
 int main(int argc, char **argv)
 {
-    struct test_case all[64] = { { 0 } };
-    size_t n = 0;
+    static const struct test_case *const tables[] = { cases, hard_cases, NULL };
 
-    for (const struct test_case *c = cases; c->name; c++)
-        all[n++] = *c;
-    for (const struct test_case *c = hard_cases; c->name; c++)
-        all[n++] = *c;
-    return driver_main(argc, argv, all);
+    return driver_tables(argc, argv, tables);
 }

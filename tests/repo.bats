@@ -178,8 +178,9 @@ commands() {
 
 @test "every relative link in the READMEs leads somewhere" {
     cd "$TOP"
-    for f in README.md grading/README.md stage*/README.md; do
-        grep -oE '\]\([^)#:]+\)' "$f" | tr -d '])(' | while read -r link; do
+    for f in README.md grading/README.md grading/INSTRUCTORS.md \
+        stage*/README*.md; do
+        grep -oE '\]\([^)#:]+\)' "$f" | tr -d ']()' | while read -r link; do
             [ -e "$(dirname "$f")/$link" ] || { echo "$f: $link" && false; }
         done
     done

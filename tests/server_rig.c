@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -104,38 +103,18 @@ int rig_stop(struct rig *rig)
     return answer;
 }
 
-bool rig_serves(void *arg)
+void expect_served(const char *tried, struct rig *rig)
 {
-    struct rig *rig = arg;
-    struct buf ping = { 0 };
-    struct proto_reply reply;
     struct peer peer;
-    bool ok;
 
-    if (!peer_try_open(&peer, rig->port))
-        return false;
-    put_ping(&ping, 7);
-    ok = peer_try_send(&peer, ping.ptr, ping.len)
-         && peer_try_take(&peer, &reply) && reply.status == PROTO_OK
-         && reply.id == 7;
+    peer_open(&peer, rig->port);
+    peer_ping(&peer, tried, 7);
     peer_half_close(&peer);     /* until the server has closed its side */
-    ok = ok && recv(peer.fd, &reply, 1, 0) == 0;
+    peer_expect_end(&peer, tried);
     peer_close(&peer);
-    buf_release(&ping);
-    return ok;
 }
 
 /* ---- in a process of its own -------------------------------------------- */
-
-static bool forked(pid_t *pid)
-{
-    fflush(stdout);
-    *pid = fork();
-    expect_true("fork", *pid >= 0);
-    if (*pid == 0)
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-    return *pid == 0;
-}
 
 /* The child has ended instead of serving: as it did, so do we (it has said
  * what it is that failed, or is not written). */

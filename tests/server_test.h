@@ -47,8 +47,8 @@ void rig_release(struct rig *rig);
 void rig_create(struct rig *rig, struct server_options options);
 
 /* A new client gets an answer; and so all connections that were made before
- * it have been accepted. A bool fn(void *rig), for expect_soon. */
-bool rig_serves(void *rig);
+ * it have been accepted. */
+void expect_served(const char *tried, struct rig *rig);
 
 /* ---- a server in a process of its own ----------------------------------- */
 

@@ -185,26 +185,37 @@ static void full(const struct run *run)
     slab_destroy(slab);
 }
 
+static void fits_three_quarters(size_t budget, size_t size)
+{
+    size_t bytes = fits_fresh(budget, size) * size;
+
+    if (bytes < budget / 4 * 3)
+        fail_case(__FILE__, __LINE__, "filling a slab with one size",
+                  "at least three quarters of the budget",
+                  "a budget of %zu, blocks of %zu: %zu bytes", budget, size,
+                  bytes);
+}
+
+/* The smallest and the largest sizes, and some between them: every second a
+ * small one, where a block's own book-keeping would show. */
 static void three_quarters(const struct run *run)
 {
-    static const size_t budgets[] = { 4 * KIB, 64 * KIB, 1024 * KIB };
     uint64_t random = run->seed;
 
-    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++)
-        for (size_t round = 0; round < run->size + 2; round++) {
-            size_t most = budgets[i] / 64, size = 16;
+    for (size_t budget = 4 * KIB; budget <= 1024 * KIB; budget *= 2) {
+        size_t most = budget / 64, small = most < 256 ? most : 256;
 
-            if (round == 1)
-                size = most;
-            if (round > 1)
-                size = 16 + next_random(&random) % (most - 15) / 8 * 8;
-            size_t bytes = fits_fresh(budgets[i], size) * size;
-            if (bytes < budgets[i] / 4 * 3)
-                fail_case(__FILE__, __LINE__, "filling a slab with one size",
-                          "at least three quarters of the budget",
-                          "a budget of %zu, blocks of %zu: %zu bytes",
-                          budgets[i], size, bytes);
+        for (size_t size = 16; size <= 40 && size <= most; size += 8)
+            fits_three_quarters(budget, size);
+        fits_three_quarters(budget, most);
+        fits_three_quarters(budget, most - 8);
+        for (size_t round = 0; round < run->size; round++) {
+            size_t upto = round % 2 ? small : most;
+
+            fits_three_quarters(budget, 16 + next_random(&random) %
+                                            (upto - 15) / 8 * 8);
         }
+    }
 }
 
 /* Fills with one size, frees all, fills with another: as in a fresh slab. */

@@ -229,6 +229,10 @@ static void limits(const struct run *run)
                store_set(p.store, longest, largest), 0);
     expect_int("a longer key", store_set(p.store, slice_of(big.ptr,
                RECORD_KEY_MAX + 1), slice_str("v")), -EMSGSIZE);
+    expect_int("getting a longer key", store_get(p.store, slice_of(big.ptr,
+               RECORD_KEY_MAX + 1), &value), -EMSGSIZE);
+    expect_int("removing a longer key", store_remove(p.store,
+               slice_of(big.ptr, RECORD_KEY_MAX + 1)), -EMSGSIZE);
     expect_int("a larger value", store_set(p.store, slice_str("k"),
                slice_of(big.ptr, RECORD_VALUE_MAX + 1)), -EMSGSIZE);
     expect_int("an empty key", store_set(p.store, slice_str(""), largest),
@@ -491,6 +495,11 @@ static void batch_groups(const struct run *run)
     expect_got("a get of what the first group did", &ops[7], "1");
     expect_value("only what was done", p.store, "x", "1");
     expect_value("only what was done", p.store, "y", "3");
+    ops[2].into = NULL;
+    expect_int("store_apply of gets", store_apply(p.store, &ops[2], 1), 0);
+    expect_int("only whether it is there: into_max does not count",
+               ops[2].result, 0);
+    expect_int("how long it is", ops[2].into_len, 10);
     place_close(&p);
     place_open(&p);
     expect_value("after reopening", p.store, "x", "1");
@@ -501,7 +510,7 @@ static void batch_groups(const struct run *run)
 /* Batches of random operations, beside the same ones done singly. */
 static void batch_model(const struct run *run)
 {
-    enum { OPS = 24, KEYS = 5 };
+    enum { OPS = 60, KEYS = 5 };
     uint64_t random = run->seed;
     struct place p, single;
     struct buf into = { 0 }, value = { 0 };
@@ -519,7 +528,8 @@ static void batch_model(const struct run *run)
                      (unsigned)(next_random(&random) % KEYS));
             snprintf(values[i], sizeof values[i], "%zu.%zu", round,
                      i);
-            switch (next_random(&random) % 3) {
+            /* Every other time mostly gets. */
+            switch (next_random(&random) % (round % 2 ? 3 : 20)) {
             case 0: ops[i] = op_set(keys[i], values[i]); break;
             case 1: ops[i] = op_drop(keys[i]); break;
             default: ops[i] = op_get(keys[i], &into); break;
@@ -626,6 +636,8 @@ static void refusals(const struct run *run)
     size_t before = bytes_in(p.dir);
     expect_int("the directory of another engine", store_open(&s, p.dir,
                &named), -EMEDIUMTYPE);
+    expect_int("the same, by the engine that made it", store_open(&s, p.dir,
+               NULL), -EMEDIUMTYPE);
     write_file(p.dir, DIR_MARKER, "engine kvs\nformat 9\n");
     before = bytes_in(p.dir);
     expect_int("a newer format", store_open(&s, p.dir, NULL), -ENOTSUP);
@@ -660,6 +672,7 @@ static void reading_only(const struct run *run)
     expect_value("store_get", s, "gone", NULL);
     expect_int("store_set", put(s, "key", "new"), -EROFS);
     expect_int("store_remove", drop(s, "key"), -EROFS);
+    expect_int("store_sync", store_sync(s), 0);
     expect_value("store_get after that", s, "key", "value");
     expect_int("store_close", store_close(s), 0);
     expect_int("bytes in the directory", bytes_in(p.dir), before);
@@ -811,14 +824,9 @@ static const struct test_case cases[] = {
 
 int main(int argc, char **argv)
 {
-    static struct test_case all[64];
-    size_t n = 0;
+    static const struct test_case *const tables[] = {
+        cases, store_hard_cases, store_history_cases, NULL
+    };
 
-    for (const struct test_case *c = cases; c->name; c++)
-        all[n++] = *c;
-    for (const struct test_case *c = store_hard_cases; c->name; c++)
-        all[n++] = *c;
-    for (const struct test_case *c = store_history_cases; c->name; c++)
-        all[n++] = *c;
-    return driver_main(argc, argv, all);
+    return driver_tables(argc, argv, tables);
 }

@@ -239,6 +239,22 @@ static void expect_stamped(const unsigned char *value, ssize_t len,
         expect_int("a value is one thread's, whole", value[i], value[2]);
 }
 
+static void look_at_two(struct table *table, uint64_t one, uint64_t two)
+{
+    unsigned char value[2][VALUE_MAX];
+    char text[2][TEXT];
+    struct table_lookup l[2] = {
+        { key_of(text[0], one), value[0], VALUE_MAX, 0 },
+        { key_of(text[1], two), value[1], VALUE_MAX, 0 },
+    };
+
+    table_lookup_many(table, l, 2);
+    if (l[0].len != -ENOENT)
+        expect_stamped(value[0], l[0].len, one);
+    if (l[1].len != -ENOENT)
+        expect_stamped(value[1], l[1].len, two);
+}
+
 static void mix(void *arg)
 {
     struct worker *w = arg;
@@ -263,10 +279,13 @@ static void mix(void *arg)
                        table_insert(w->table, key,
                                     slice_of(value, (size_t)len)), 0);
             break;
-        default:
+        case 2:
             len = table_lookup(w->table, key, value, sizeof value);
             if (len != -ENOENT)
                 expect_stamped(value, len, n);
+            break;
+        default:
+            look_at_two(w->table, n, (n + 5) & 15);
         }
     }
 }
@@ -459,6 +478,26 @@ struct reader {
     uint64_t counted;
 };
 
+/* Some of the first `done` keys, at once. */
+static void read_some(struct table *table, uint64_t done, uint64_t *random)
+{
+    struct table_lookup l[4];
+    char text[4][TEXT];
+    uint64_t key[4], value[4];
+
+    for (int i = 0; i < 4; i++) {
+        key[i] = next_random(random) % done;
+        value[i] = 0;
+        l[i] = (struct table_lookup){ key_of(text[i], key[i]), &value[i],
+                                      sizeof value[i], 0 };
+    }
+    table_lookup_many(table, l, 4);
+    for (int i = 0; i < 4; i++) {
+        expect_int("one of many lookups, while others insert", l[i].len, 8);
+        expect_int("its value", value[i], key[i] * 3);
+    }
+}
+
 static void read_all(void *arg)
 {
     struct reader *r = arg;
@@ -468,11 +507,12 @@ static void read_all(void *arg)
 
     do {
         done = progress_now(p);
-        for (int i = 0; i < 8; i++) {
+        for (int i = 0; i < 4; i++) {
             n = next_random(&r->random) % done;
             expect_int("lookup of a key, while others are inserted",
                        get(p->table, n), n * 3);
         }
+        read_some(p->table, done, &r->random);
         expect_int("update", table_update(p->table, key_of(text, r->key),
                                           add_one, &n), 0);
         expect_int("what only this thread counts", n, ++r->counted);

@@ -111,6 +111,43 @@ static void room(const struct run *run)
     table_destroy(table);
 }
 
+/* Of 0 to 60 keys at once: some absent, some too long for their room, some
+ * twice, one that is no key. */
+static void many(const struct run *run)
+{
+    enum { MOST = 60, PRESENT = 40 };
+    struct table *table = made_default();
+    struct table_lookup l[MOST + 1];
+    char text[MOST][TEXT];
+    uint64_t random = run->seed, to[MOST], keys[MOST];
+
+    for (uint64_t k = 0; k < PRESENT; k++)
+        expect_int("insert", put(table, k, 1000 + k), 0);
+    for (size_t n = 0; n <= MOST; n++) {
+        for (size_t i = 0; i < n; i++) {
+            keys[i] = next_random(&random) % (PRESENT + 10);
+            to[i] = 7;
+            l[i] = (struct table_lookup){ key_of(text[i], keys[i]), &to[i],
+                                          i % 5 == 4 ? 7 : 8, 12345 };
+        }
+        if (n > 10)
+            l[n / 2].key.len = 0;
+        l[n].len = 12345;
+        table_lookup_many(table, l, n);
+        for (size_t i = 0; i < n; i++) {
+            bool there = keys[i] < PRESENT, fits = l[i].room == 8;
+            bool bad = n > 10 && i == n / 2;
+
+            expect_int("each of many lookups", l[i].len,
+                       bad ? -EINVAL : there ? 8 : -ENOENT);
+            expect_int("what it copies", to[i],
+                       !bad && there && fits ? 1000 + keys[i] : 7);
+        }
+        expect_int("the one behind them", l[n].len, 12345);
+    }
+    table_destroy(table);
+}
+
 /* One bucket: everything is one chain. */
 static void chain(const struct run *run)
 {
@@ -461,6 +498,7 @@ static const struct test_case cases[] = {
     { "create_checks", create_checks, 1 },
     { "bytes", bytes, 1 },
     { "room", room, 1 },
+    { "many", many, 1 },
     { "chain", chain, 64 },
     { "decisions", decisions, 1 },
     { "model", model, 100000 },
@@ -473,15 +511,9 @@ static const struct test_case cases[] = {
     { NULL, NULL, 0 },
 };
 
-/* One table of the two files'. */
 int main(int argc, char **argv)
 {
-    struct test_case all[64] = { { 0 } };
-    size_t n = 0;
+    static const struct test_case *const tables[] = { cases, hard_cases, NULL };
 
-    for (const struct test_case *c = cases; c->name; c++)
-        all[n++] = *c;
-    for (const struct test_case *c = hard_cases; c->name; c++)
-        all[n++] = *c;
-    return driver_main(argc, argv, all);
+    return driver_tables(argc, argv, tables);
 }

@@ -109,9 +109,10 @@ static size_t add(char *text, size_t size, const char *what)
 }
 
 /* A line of a program's output, without what would break ours. */
-static void add_line(char *text, size_t size, const char *from)
+static void add_line(char *text, size_t size, const char *between,
+                     const char *from)
 {
-    size_t n = add(text, size, *text ? "; " : "");
+    size_t n = add(text, size, *text ? between : "");
     bool blank = false;
 
     for (; *from && *from != '\n' && n + 2 < size; from++) {
@@ -137,7 +138,11 @@ static bool add_checks(const struct output *out, char *text, size_t size)
             line = line ? line + 1 : NULL;
         }
         if (line)
-            add_line(text, size, line);
+            add_line(text, size, "; ", line);
+        /* What does not fit into a line goes on in the next, indented. */
+        while (line && (line = strchr(line, '\n')) &&
+               starts_with(++line, "          "))
+            add_line(text, size, "", line);
     }
     return *text != '\0';
 }
@@ -152,7 +157,7 @@ static void add_last_error(const struct explorer *e, char *text, size_t size)
         return;
     while (end > e->err.text && end[-1] != '\n')
         end--;
-    add_line(text, size, end);
+    add_line(text, size, "; ", end);
 }
 
 static void stuck_text(const struct trace *t, const struct trace_stuck *s,
@@ -248,7 +253,7 @@ void describe(struct explorer *e, enum trace_kind kind, char *text,
     *text = '\0';
     want_verdict(e);
     if (kind == KIND_NOT_EXPLORED || kind == KIND_NO_EXEC) {
-        add_line(text, size, t->reason);
+        add_line(text, size, "; ", t->reason);
         if (t->row_count > 0 && kind == KIND_NOT_EXPLORED) {
             snprintf(part, sizeof part, ", last seen at %s",
                      place_text(t, t->last_row[t->current]));

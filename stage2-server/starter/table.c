@@ -40,6 +40,14 @@ ssize_t table_lookup(struct table *table, struct slice key, void *to,
     return not_written("2.2");
 }
 
+void table_lookup_many(struct table *table, struct table_lookup *lookups,
+                       size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        lookups[i].len = table_lookup(table, lookups[i].key, lookups[i].to,
+                                      lookups[i].room);
+}
+
 int table_delete(struct table *table, struct slice key)
 {
     /* Unlink it, then give its memory back. */

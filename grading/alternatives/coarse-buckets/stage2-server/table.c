@@ -426,6 +426,12 @@ ssize_t table_lookup(struct table *t, struct slice key, void *to, size_t room)
     return len;
 }
 
+void table_lookup_many(struct table *t, struct table_lookup *l, size_t n)
+{
+    for (; n > 0; n--, l++)
+        l->len = table_lookup(t, l->key, l->to, l->room);
+}
+
 /* Appends the keys of one stripe, each behind its length. */
 static int collect(struct table *t, size_t stripe, struct buf *keys)
 {

@@ -1,0 +1,169 @@
+/* kvs_repair.c -- given: `kvs repair`. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "stage2-server/kvs_files.h"
+#include "stage2-server/kvs_source.h"
+#include "stage2-server/log.h"
+
+struct repair {
+    const struct source *source;
+    struct log_file *to;
+    FILE *lost;
+    char lost_name[2 * DIR_NAME_MAX];
+    struct buf bytes;
+};
+
+/* A piece that is no record goes to the file of what is lost. */
+static int set_aside(struct repair *r, const struct piece *piece)
+{
+    long at = ftell(r->lost);
+
+    for (uint64_t done = 0; done < piece->len;) {
+        uint64_t left = piece->len - done;
+        size_t n = left < (1 << 16) ? (size_t)left : 1 << 16;
+
+        buf_clear(&r->bytes);
+        if (buf_reserve(&r->bytes, n) != 0)
+            return -ENOMEM;
+        ssize_t got = pread_full(r->source->fd, r->bytes.ptr, n,
+                                 (off_t)(piece->offset + done));
+        if (got <= 0)
+            return got < 0 ? (int)got : -EIO;
+        if (fwrite(r->bytes.ptr, 1, (size_t)got, r->lost) != (size_t)got)
+            return -errno;
+        done += (uint64_t)got;
+    }
+    printf("%s: %" PRIu64 " bytes at offset %" PRIu64 " are no record%s; they"
+           " are now in %s at offset %ld\n", r->source->name, piece->len,
+           piece->offset, piece->offset == 0 ? " (the file's header)" : "",
+           r->lost_name, at);
+    if (piece->offset > 0)
+        printf("  lost are changes behind number %" PRIu64 "\n",
+               piece->after);
+    return 0;
+}
+
+static int mend_piece(void *arg, const struct piece *piece)
+{
+    struct repair *r = arg;
+    struct log_position position;
+
+    if (!piece->record)
+        return set_aside(r, piece);
+    if (piece->record->kind == RECORD_MARK)
+        return 0;
+    struct record copy = *piece->record;
+    return log_append(r->to, &copy, 1, &position);
+}
+
+/* The sound records are in the new log, and the rest is set aside, durably. */
+static int mend(struct repair *r)
+{
+    int err = source_each(r->source, mend_piece, r);
+
+    if (!err)
+        err = log_sync(r->to);
+    if (!err)
+        err = log_mark(r->to);
+    if (!err && (fflush(r->lost) != 0 || fsync(fileno(r->lost)) != 0))
+        err = -errno;
+    return err;
+}
+
+/* As a compaction's output: under another name until it is whole. */
+static int replace_log(struct repair *r, const char *dir)
+{
+    const struct source *s = r->source;
+    char path[PATH_MAX], made[DIR_NAME_MAX + sizeof DIR_NEW];
+    char name[DIR_NAME_MAX];
+
+    dir_log_name(name, s->generation + 1);
+    snprintf(made, sizeof made, "%s%s", name, DIR_NEW);
+    int n = snprintf(path, sizeof path, "%s/%s", dir, made);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return -ENAMETOOLONG;
+    unlinkat(s->dir.fd, made, 0);
+    int err = log_open(&r->to, path, LOG_CREATE);
+    if (err)
+        return err;
+    err = mend(r);
+    log_close(r->to);
+    if (!err && renameat(s->dir.fd, made, s->dir.fd, name) != 0)
+        err = -errno;
+    if (err) {
+        unlinkat(s->dir.fd, made, 0);
+        return err;
+    }
+    err = dir_sync(&s->dir);
+    if (!err && unlinkat(s->dir.fd, s->name, 0) != 0)
+        err = -errno;
+    return err ? err : dir_sync(&s->dir);
+}
+
+static int open_lost(struct repair *r)
+{
+    int fd = -1;
+
+    snprintf(r->lost_name, sizeof r->lost_name, "lost-%.*s", DIR_NAME_MAX,
+             r->source->name);
+    fd = openat(r->source->dir.fd, r->lost_name,
+                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    r->lost = fd < 0 ? NULL : fdopen(fd, "w");
+    if (r->lost)
+        return 0;
+    int err = -errno;
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+static int repair(const struct source *s, const char *dir)
+{
+    struct repair r = { .source = s };
+    int err = open_lost(&r);
+
+    if (err)
+        return err;
+    err = replace_log(&r, dir);
+    fclose(r.lost);
+    buf_release(&r.bytes);
+    if (err)
+        unlinkat(s->dir.fd, r.lost_name, 0);
+    return err;
+}
+
+struct search {
+    const struct source *source;
+    bool found;
+};
+
+static int find_damage(void *arg, const struct piece *piece)
+{
+    struct search *search = arg;
+
+    search->found |= source_damaged(search->source, piece);
+    return 0;
+}
+
+int files_repair(const char *dir)
+{
+    struct source s;
+    struct search damage = { .source = &s };
+    int err = source_open(&s, dir, false);
+
+    if (err)
+        return err;
+    err = source_each(&s, find_damage, &damage);
+    if (!err && damage.found)
+        err = repair(&s, dir);
+    else if (!err)
+        printf("%s: nothing to repair\n", s.name);
+    source_close(&s);
+    return err;
+}

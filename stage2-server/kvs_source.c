@@ -1,0 +1,194 @@
+/* kvs_source.c -- given: a log's sound records, and what lies between them. */
+#include "stage2-server/kvs_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/file.h"
+
+enum { FORMAT = 1 };
+
+/* ---- Pieces ------------------------------------------------------------------ */
+
+static bool believable(const struct record *record, uint64_t last)
+{
+    return record->kind == RECORD_MARK || record->sequence > last;
+}
+
+/* The next record that may be believed, at scan->offset or behind: 1, and
+ * the scan stands at its start; 0 if there is none. */
+static int find_next(struct record_scan *scan, uint64_t last)
+{
+    struct record record;
+    uint64_t at = scan->offset;
+    int got = record_scan_next(scan, &record);
+
+    while (got == -EBADMSG || (got == 1 && !believable(&record, last))) {
+        scan->offset = at;
+        got = record_scan_resync(scan, &record);
+        at = scan->offset;
+    }
+    if (got == 1)
+        scan->offset = at;
+    return got;
+}
+
+static int pass_pieces(struct record_scan *scan, piece_fn *fn, void *arg)
+{
+    uint64_t last = 0, at = scan->offset;
+    struct record record;
+    int err = 0, got = 1;
+
+    while (!err && got == 1) {
+        struct piece piece = { .offset = at, .after = last };
+
+        got = find_next(scan, last);
+        if (got < 0)
+            return got;
+        uint64_t next = got ? scan->offset : scan->size;
+        piece.len = next - at;
+        if (piece.len > 0)
+            err = fn(arg, &piece);
+        if (err || got == 0)
+            break;
+        err = record_scan_next(scan, &record) == 1 ? 0 : -EIO;
+        at = scan->offset;
+        piece = (struct piece){ next, at - next, &record, last };
+        if (!err)
+            err = fn(arg, &piece);
+        if (record.kind != RECORD_MARK)
+            last = record.sequence;
+    }
+    return err;
+}
+
+int source_each(const struct source *s, piece_fn *fn, void *arg)
+{
+    struct record_scan scan;
+    struct piece whole = { 0, s->size, NULL, 0 };
+    struct piece header = { 0, RECORD_FILE_HEADER, NULL, 0 };
+    int err = 0;
+
+    if (s->no_salt)
+        return s->size > 0 ? fn(arg, &whole) : 0;
+    if (s->bad_header)
+        err = fn(arg, &header);
+    if (err)
+        return err;
+    record_scan_init(&scan, s->fd, s->salt, RECORD_FILE_HEADER, s->size);
+    err = pass_pieces(&scan, fn, arg);
+    record_scan_release(&scan);
+    return err;
+}
+
+static int note_durable(void *arg, const struct piece *piece)
+{
+    uint64_t *durable = arg;
+
+    if (piece->record && piece->record->durable > *durable)
+        *durable = piece->record->durable;
+    return 0;
+}
+
+bool source_damaged(const struct source *s, const struct piece *piece)
+{
+    if (piece->record)
+        return false;
+    if (piece->offset == 0)
+        return !s->torn_header;
+    return piece->offset < s->durable;
+}
+
+/* ---- Opening ------------------------------------------------------------------ */
+
+/* As log_open sees it: cut off, or it never reached the disk. */
+static bool is_torn_header(const unsigned char *header, uint64_t size)
+{
+    static const unsigned char zeros[RECORD_FILE_HEADER];
+
+    return size < RECORD_FILE_HEADER
+           || (size == RECORD_FILE_HEADER
+               && memcmp(header, zeros, sizeof zeros) == 0);
+}
+
+/* With a damaged header the salt may be right all the same: the first record
+ * tells. */
+static int try_salt(struct source *s, const unsigned char *header)
+{
+    struct record_scan scan;
+    struct record record;
+
+    s->salt = 0;
+    for (int i = 7; i >= 0; i--)
+        s->salt = s->salt << 8 | header[16 + i];
+    record_scan_init(&scan, s->fd, s->salt, RECORD_FILE_HEADER, s->size);
+    int got = record_scan_next(&scan, &record);
+    record_scan_release(&scan);
+    s->bad_header = true;
+    s->no_salt = got != 1;
+    return got < 0 && got != -EBADMSG ? got : 0;
+}
+
+int source_look_at(struct source *s, uint64_t generation)
+{
+    unsigned char header[RECORD_FILE_HEADER] = { 0 };
+    struct stat st;
+
+    dir_log_name(s->name, generation);
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = openat(s->dir.fd, s->name, O_RDONLY | O_CLOEXEC);
+    if (s->fd < 0 || fstat(s->fd, &st) != 0)
+        return -errno;
+    s->size = (uint64_t)st.st_size;
+    s->bad_header = s->no_salt = false;
+    s->durable = 0;
+    ssize_t n = pread_full(s->fd, header, sizeof header, 0);
+    if (n < 0)
+        return (int)n;
+    s->torn_header = is_torn_header(header, s->size);
+    int err = record_parse_file(header, &s->salt);
+    if (err == -EBADMSG)
+        err = try_salt(s, header);
+    return err ? err : source_each(s, note_durable, &s->durable);
+}
+
+static int find_newest(void *arg, const char *name)
+{
+    uint64_t *newest = arg, generation = dir_log_generation(name);
+
+    if (generation > *newest)
+        *newest = generation;
+    return 0;
+}
+
+void source_close(struct source *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    dir_close(&s->dir);
+}
+
+int source_open(struct source *s, const char *path, bool read_only)
+{
+    char engine[DIR_ENGINE_MAX];
+    int err = dir_engine(path, engine);
+
+    if (err)
+        return err;             /* never makes a store */
+    *s = (struct source){ .fd = -1 };
+    err = dir_open(&s->dir, path, "kvs", FORMAT, read_only);
+    if (err)
+        return err;
+    err = dir_each(&s->dir, find_newest, &s->generation);
+    if (!err && s->generation == 0)
+        err = -ENOENT;
+    if (!err)
+        err = source_look_at(s, s->generation);
+    if (err)
+        source_close(s);
+    return err;
+}

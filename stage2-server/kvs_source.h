@@ -1,0 +1,57 @@
+/* kvs_source.h -- a store's newest log in pieces, for `kvs dump`, `verify` and
+ * `repair`.
+ *
+ * Given.
+ *
+ * A piece is a sound record, or the bytes between two of them. Behind damage a
+ * record counts only when its sequence number is higher than those before: a
+ * value may hold a copy of older records of this very file.
+ *
+ * Errors:  0 or a negative errno, as kvs_files.h's.
+ * Threads: one.
+ */
+#ifndef STAGE2_KVS_SOURCE_H
+#define STAGE2_KVS_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "stage2-server/dir.h"
+#include "stage2-server/record.h"
+
+struct source {
+    struct dir dir;             /* locked */
+    uint64_t generation;        /* of the newest log; 0: there is none */
+    int fd;                     /* the log that is looked at, */
+    char name[DIR_NAME_MAX];
+    uint64_t size, salt;
+    bool bad_header;            /* damaged; the salt may have been found */
+    bool torn_header;           /* no records yet: the next open writes it */
+    bool no_salt;
+    uint64_t durable;           /* what the log says about itself */
+};
+
+struct piece {
+    uint64_t offset, len;
+    const struct record *record;    /* NULL: no sound record */
+    uint64_t after;                 /* the sequence number before it */
+};
+
+/* The piece is good during the call. An answer other than 0 ends it. */
+typedef int piece_fn(void *arg, const struct piece *piece);
+
+/* Locks the directory and looks at its newest log; -ENOENT, and nothing is
+ * made, when there is none. */
+int source_open(struct source *s, const char *path, bool read_only);
+void source_close(struct source *s);
+
+/* Makes the log of that generation the one that is looked at. */
+int source_look_at(struct source *s, uint64_t generation);
+
+/* Calls fn with each piece, in order: 0, what fn answered, or an error. */
+int source_each(const struct source *s, piece_fn *fn, void *arg);
+
+/* Whether the piece is damage, and not the torn tail of a crash. */
+bool source_damaged(const struct source *s, const struct piece *piece);
+
+#endif
