@@ -345,7 +345,8 @@ static void honest(const struct run *run)
                           "no wrong reply", "%s", r.trouble);
             expect_done(&r, run->size);
             expect_str("what was wrong", r.trouble, "");
-            expect_true("some were not found", r.not_found > 0);
+            expect_true("some were not found", r.not_found > 0
+                        || run->size < 1000);
             hist_destroy(r.latency);
         }
 }
