@@ -72,6 +72,7 @@ rows() {
 # it said is in $scratch/server.log.
 serve() {
     rm -rf "$scratch/db" && mkdir "$scratch/db"
+    : >"$scratch/server.log"    # not what the last one said
     "$bin/kvs-server" --addr 127.0.0.1:0 --dir "$scratch/db" --pool "$1" \
         --engine "$2" --threads "$3" "${@:4}" >"$scratch/server.log" 2>&1 \
         </dev/null &
