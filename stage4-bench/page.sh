@@ -135,10 +135,11 @@ if [ -s "$dir/stores.tsv" ]; then
     section Stores
     notes stores
     pivot stores -v metric=throughput -v workload='^random' \
-        -v subject='^(kvs|lmdb)$' -v row=2 -v col=3 -v by=1000 -v threads=1 -v head=store >"$work/stores-random.tsv"
+        -v subject='^(kvs|lmdb)$' -v row=2 -v col=3 -v by=1000 -v threads=1 -v head=store |
+        sed 's/, \([0-9]*\) threads/ (\1)/' >"$work/stores-random.tsv"
     draw stores-random bars 0 "" "thousand a second" \
         "kvs against lmdb: random read and random write" \
-        "Keys of 16 bytes, values of 100; not durable." || bad=1
+        "Keys of 16 bytes, values of 100; not durable. (2): with two threads." || bad=1
     pivot stores -v metric="throughput|time|space" -v row=2 -v col=3 -v threads=1 -v head="all cells" \
         >"$work/stores-all.text.tsv"
     pivot stores -v metric=throughput -v row=2 -v col=3 -v by=1000 -v threads=1 -v head=cell |

@@ -3,6 +3,7 @@
  * Given.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -118,15 +119,26 @@ static void every_size(const struct run *run)
     }
 }
 
+/* What malloc has given out and not got back; 0 under a tool. */
+static size_t heap_used(void)
+{
+    struct mallinfo2 m = mallinfo2();
+
+    return under_tool() ? 0 : m.uordblks + m.hblkhd;
+}
+
 static void filled(const struct run *run, uint64_t (*draw)(uint64_t *))
 {
     uint64_t *values = calloc(run->size, sizeof *values), random = run->seed;
+    size_t before = heap_used();
     struct hist *h = made();
 
     for (size_t i = 0; i < run->size; i++) {
         values[i] = draw(&random);
         hist_add(h, values[i]);
     }
+    expect_true("a histogram has at most 256 KiB, whatever was added",
+                heap_used() <= before + (256 << 10) + 4096);
     expect_answers(h, values, run->size);
     hist_destroy(h);
     free(values);
