@@ -5,13 +5,15 @@
 #     SUITE=pools|tables|stores|single|loops|course   only that (all of them)
 #     BENCH=long   more and longer runs: half an hour, for figures to be quoted
 #
+#     BENCH_OUT=DIR   in place of build/bench
+#
 # Each suite writes build/bench/SUITE.tsv: suite, workload, subject, threads,
 # metric, unit, median, min, max, runs. What cannot be measured here (a pool or
 # engine that is not built) is said in one line, also on the page.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 suites="pools tables stores single loops course"
-out=build/bench bin=build/rel
+out=${BENCH_OUT:-build/bench} bin=build/rel
 die() { printf 'bench: %s\n' "$*" >&2; exit 1; }
 
 only=${SUITE:-$suites}
@@ -26,7 +28,7 @@ tiny) runs=1 cell=0.02 seconds=0.2 loop=3 stop=1 keys=2000 ;;   # for tests
 esac
 cpus=$(nproc)
 mkdir -p "$out"
-scratch=$(mktemp -d "$PWD/$out/scratch.XXXXXX")
+scratch=$(mktemp -d "$(realpath "$out")/scratch.XXXXXX") || exit 1
 server=''
 # Called by the trap.
 # shellcheck disable=SC2317

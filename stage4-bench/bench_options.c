@@ -13,7 +13,7 @@
 
 enum { CONNECTIONS_MAX = 20000, DEPTH_MAX = 65536, THREADS_MAX = 256 };
 
-/* ---- the command line ----------------------------------------------------- */
+/* ---- the command line -------------------------------------------------- */
 
 enum {
     KEY_SIZE = 256, VALUE_SIZE, DISTRIBUTION, GET, SET, REMOVE, PRESET, SEED,

@@ -39,7 +39,7 @@ static struct {
     struct counter started, submitted, threads;
 } now;
 
-/* ---- jobs ------------------------------------------------------------------ */
+/* ---- jobs -------------------------------------------------------------- */
 
 /* How many jobs ran: a cache line a thread (two may share one, when there are
  * very many), so that counting costs next to nothing. */
@@ -106,7 +106,7 @@ static void traced_job(void *arg)
     count_job();
 }
 
-/* ---- cells ----------------------------------------------------------------- */
+/* ---- cells ------------------------------------------------------------- */
 
 struct producer {
     pthread_t id;
@@ -264,7 +264,7 @@ static int timeline(const struct options *o)
     return err;
 }
 
-/* ---- all of it -------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------- */
 
 static int run_once(const struct options *o, struct report *report)
 {

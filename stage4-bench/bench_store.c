@@ -49,7 +49,7 @@ struct member {
     int err;
 };
 
-/* ---- one thread's work ------------------------------------------------------ */
+/* ---- one thread's work ------------------------------------------------- */
 
 typedef int cell_fn(struct bench *b, uint64_t key, struct buf *value);
 
@@ -126,7 +126,7 @@ static int cell(struct bench *b, const char *name, unsigned threads,
     return err;
 }
 
-/* ---- cells ------------------------------------------------------------------- */
+/* ---- cells ------------------------------------------------------------- */
 
 static int reopen(struct bench *b, enum store_durability durability)
 {
@@ -390,8 +390,10 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < o.runs && !err; i++)
         err = run_once(&o, &report);
     if (err) {
-        log_error("store %s: %s", o.subject, o.engine &&
-                  (err == -EINVAL || err == -ENOENT) ? "no such engine in this program" : error_text(err));
+        bool unknown = o.engine && (err == -EINVAL || err == -ENOENT);
+
+        log_error("store %s: %s", o.subject, unknown ?
+                  "no such engine in this program" : error_text(err));
         return 1;
     }
     if (o.tsv)

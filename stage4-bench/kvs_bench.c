@@ -15,7 +15,7 @@
 
 enum { FAILED = 1, BUSY = 90 };
 
-/* ---- while it runs -------------------------------------------------------- */
+/* ---- while it runs ----------------------------------------------------- */
 
 static struct load_live live;   /* a signal raises its stop */
 
@@ -73,7 +73,8 @@ static void tick(void *arg)
     t->answered = done;
 }
 
-static void tick_start(struct ticker *t, const struct bench_options *o, bool loading)
+static void tick_start(struct ticker *t, const struct bench_options *o,
+                       bool loading)
 {
     *t = (struct ticker){ .options = o, .loading = loading };
     t->terminal = isatty(STDERR_FILENO);
@@ -90,9 +91,10 @@ static void tick_end(const struct ticker *t)
         fputs("\r\033[K", stderr);
 }
 
-/* ---- what is said --------------------------------------------------------- */
+/* ---- what is said ------------------------------------------------------ */
 
-static const char *mix_text(const struct bench_options *o, char *text, size_t size)
+static const char *mix_text(const struct bench_options *o, char *text,
+                            size_t size)
 {
     const struct work_options *w = &o->work;
     const unsigned parts[] = { w->get, w->set, w->remove, w->insert,
@@ -184,7 +186,8 @@ static void print_head(const struct bench_options *o)
     puts("\n");
 }
 
-static void print_cpu(const struct bench_options *o, const struct report *report)
+static void print_cpu(const struct bench_options *o,
+                      const struct report *report)
 {
     double busy = found(report, "client-busy");
     char n[32];
@@ -200,7 +203,8 @@ static void print_cpu(const struct bench_options *o, const struct report *report
              " server's CPU time only.");
 }
 
-static void print_text(const struct bench_options *o, const struct report *report)
+static void print_text(const struct bench_options *o,
+                       const struct report *report)
 {
     static const char *const points[] = { "p50", "p90", "p99", "p99.9", "max",
                                           "mean" };
@@ -232,7 +236,7 @@ static void print_text(const struct bench_options *o, const struct report *repor
         puts("PARTIAL   this is what was measured until it ended early");
 }
 
-/* ---- all of it ------------------------------------------------------------ */
+/* ---- all of it --------------------------------------------------------- */
 
 static int fail_with(struct report *report, const char *what, int err)
 {

@@ -20,7 +20,7 @@ struct pending {
     bool was_there;         /* a remove: the key is there before it */
 };
 
-/* A connection: its requests in flight, a ring in the order of their replies. */
+/* A connection: what is in flight on it, a ring in the order of the replies. */
 struct lane {
     struct work_stream stream;
     struct pending *ring;
@@ -43,7 +43,7 @@ struct load {
     uint64_t last_reply;
 };
 
-/* ---- what is checked ------------------------------------------------------ */
+/* ---- what is checked --------------------------------------------------- */
 
 static void trouble(struct load *load, const struct pending *p,
                     const char *what, struct slice detail)
@@ -157,7 +157,7 @@ static void check(struct load *load, const struct pending *p,
     }
 }
 
-/* ---- replies -------------------------------------------------------------- */
+/* ---- replies ----------------------------------------------------------- */
 
 static void count(struct load *load, const struct pending *p,
                   const struct wire_reply *reply, uint64_t now)
@@ -201,7 +201,7 @@ static int take_replies(struct load *load, unsigned i)
     return got;
 }
 
-/* ---- requests ------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------- */
 
 /* The moment at which the lane's next request is due. */
 static uint64_t due(const struct load *load, unsigned i)
@@ -305,7 +305,7 @@ static void count_unsent(struct load *load)
     }
 }
 
-/* ---- the loop ------------------------------------------------------------- */
+/* ---- the loop ---------------------------------------------------------- */
 
 /* Sends what is due on every connection. Answers when to look again. */
 static int fill_due(struct load *load, uint64_t *until, bool *more)

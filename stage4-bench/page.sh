@@ -165,6 +165,11 @@ if [ -s "$dir/single.tsv" ]; then
         "Single-threaded against multi-threaded" \
         "Threads of the server. The generator runs on the same CPUs." || bad=1
 fi
+if [ -s "$dir/server.tsv" ]; then     # of make peers
+    pivot server -v metric=cpu -v row=2 -v col=3 -v head="CPU ns a request" >"$work/peers.tsv"
+    draw peers bars 1 "" "CPU nanoseconds a request" "The server beside its peers" \
+        "CPU time of the server; less is better. Measured by make peers." || bad=1
+fi
 if [ -s "$dir/course.tsv" ]; then
     section "The benchmarks of the course"
     notes course

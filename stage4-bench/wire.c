@@ -7,7 +7,7 @@
 
 #include "stage2-server/proto.h"
 
-/* ---- frames -------------------------------------------------------------- */
+/* ---- frames ------------------------------------------------------------ */
 
 static int kvs_put(struct buf *to, const struct wire_request *r)
 {
@@ -47,7 +47,7 @@ static ssize_t kvs_take(struct slice bytes, struct wire_reply *out)
     return n;
 }
 
-/* ---- RESP2 --------------------------------------------------------------- */
+/* ---- RESP2 ------------------------------------------------------------- */
 
 static int put_bulk(struct buf *to, struct slice bytes)
 {

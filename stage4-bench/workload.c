@@ -224,7 +224,7 @@ bool work_is_value(const struct workload *work, uint64_t number,
     return true;
 }
 
-/* ---- streams ------------------------------------------------------------- */
+/* ---- streams ----------------------------------------------------------- */
 
 void work_start(struct work_stream *stream, const struct workload *work,
                 unsigned connection, unsigned of, bool own_writes,

@@ -28,7 +28,7 @@ static struct workload *made(const struct work_options *o)
     return work;
 }
 
-/* ---- workloads ------------------------------------------------------------ */
+/* ---- workloads --------------------------------------------------------- */
 
 static void bad_options(const struct run *run)
 {
@@ -251,7 +251,7 @@ static void values(const struct run *run)
     work_destroy(other);
 }
 
-/* ---- ledger --------------------------------------------------------------- */
+/* ---- ledger ------------------------------------------------------------ */
 
 static void versions(const struct run *run)
 {
@@ -280,7 +280,7 @@ static void versions(const struct run *run)
     ledger_destroy(NULL);
 }
 
-/* ---- wire ----------------------------------------------------------------- */
+/* ---- wire -------------------------------------------------------------- */
 
 static const struct {
     const char *text;
@@ -350,7 +350,7 @@ static void requests(const struct run *run)
     buf_release(&out);
 }
 
-/* ---- figures -------------------------------------------------------------- */
+/* ---- figures ----------------------------------------------------------- */
 
 static void figures(const struct run *run)
 {

@@ -41,7 +41,7 @@ static void nap(unsigned ms)
     nanosleep(&t, NULL);
 }
 
-/* ---- the map, and lies about it ------------------------------------------ */
+/* ---- the map, and lies about it ---------------------------------------- */
 
 /* Does the fault happen to this request? Counted when it does. */
 static bool strikes(struct rig *rig, enum fault fault, bool possible)
@@ -102,7 +102,7 @@ static enum proto_status removed(struct rig *rig, struct entry *e)
     return strikes(rig, DENIES, true) ? PROTO_NOT_FOUND : PROTO_OK;
 }
 
-/* ---- requests -------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------- */
 
 static struct entry *entry_of(struct rig *rig, struct slice key)
 {
@@ -263,7 +263,7 @@ static void loop(void *arg)
     }
 }
 
-/* ---- for the cases ---------------------------------------------------------- */
+/* ---- for the cases ----------------------------------------------------- */
 
 struct rig *rig_start(struct rig_plan plan)
 {

@@ -36,7 +36,7 @@ static void expect_done(const struct load_result *r, uint64_t wanted)
     expect_int("latencies in the histogram", hist_count(r->latency), wanted);
 }
 
-/* ---- 4.3 ---------------------------------------------------------------- */
+/* ---- 4.3 --------------------------------------------------------------- */
 
 static void counts(const struct run *run)
 {
@@ -300,7 +300,7 @@ static void bad_options(const struct run *run)
     work_destroy(work);
 }
 
-/* ---- 4.4 ---------------------------------------------------------------- */
+/* ---- 4.4 --------------------------------------------------------------- */
 
 /* Loads 50 keys and runs a mix on them, verified. */
 static int verified(struct rig_plan plan, unsigned lanes, unsigned depth,

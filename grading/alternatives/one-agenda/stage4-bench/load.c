@@ -61,7 +61,7 @@ static enum when when_is(const struct state *s, uint64_t number,
     return moment < s->t1 ? WARM : moment < s->t2 ? MEASURED : AFTER;
 }
 
-/* ---- judging ---------------------------------------------------------------- */
+/* ---- judging ----------------------------------------------------------- */
 
 static void complain(struct state *s, const struct asked *a, const char *text,
                      struct slice more)
@@ -175,7 +175,7 @@ static int hear(struct state *s, unsigned i)
     return n;
 }
 
-/* ---- asking ----------------------------------------------------------------- */
+/* ---- asking ------------------------------------------------------------ */
 
 static void remember(struct state *s, struct place *p, struct asked *a)
 {
