@@ -262,6 +262,8 @@ END
     cpu=$(taskset -cp $$ | sed 's/.*[:,-] *//')
     first=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
     [ "$cpu" != "$first" ] || skip "one CPU only"
+    [[ $(chrt -p $$) != *SCHED_IDLE* ]] ||
+        skip "at idle priority the server waits for a CPU, too"
     ENTER="taskset -c $first" start_server
     # It runs only when the others on its CPU leave it some time: so it wants
     # to send, and may not.
