@@ -381,7 +381,7 @@ static int run(struct load *load)
 static void set_moments(struct load *load)
 {
     const struct load_options *o = load->options;
-    uint64_t should;
+    uint64_t should, more = (uint64_t)o->timeout_ms * 1000000;
 
     load->start = clock_now_ns();
     load->measuring = load->start + o->warm_ns;
@@ -389,7 +389,9 @@ static void set_moments(struct load *load)
     should = o->count ? (uint64_t)((double)(o->warm_count + o->count) *
                                    load->interval)
                       : o->warm_ns + o->duration_ns;
-    load->give_up = load->interval > 0 ? load->start + 2 * should
+    if (more < should)
+        more = should;
+    load->give_up = load->interval > 0 ? load->start + should + more
                                        : DEADLINE_NEVER;
 }
 

@@ -24,8 +24,9 @@
  *
  * In the open loop, request n is due n / rate seconds after the start, and it
  * belongs to connection n % connections. Requests that are due before the end
- * are sent even if it is later then; but after twice the time that all should
- * have taken, no more are sent, and the measured ones left are `unsent`.
+ * are sent even if it is later then. But with T the time that all should have
+ * taken, no more are sent after another T, or timeout_ms if that is longer; the
+ * measured ones left are `unsent`.
  *
  * What is checked (the others only with a ledger):
  *   1. a reply that is labelled has the id and the op of its request;

@@ -154,10 +154,12 @@ is() {
     bench --keys 10 --connections 1 --requests 20 --tsv
     [ "$status" -eq 0 ] || show
     is "p50 >= 20e6 && throughput <= 50"
-    bench --keys 10 --connections 1 --rate 500 --seconds 0.4 --warm-up 0 --tsv
+    bench --keys 10 --connections 1 --rate 500 --seconds 0.4 --warm-up 0 \
+        --timeout 1000 --tsv
     [ "$status" -eq 0 ] || show
     is "unsent > 100 && partial == 1 && requests + unsent == 200"
-    bench --keys 10 --connections 1 --rate 500 --seconds 0.4 --warm-up 0
+    bench --keys 10 --connections 1 --rate 500 --seconds 0.4 --warm-up 0 \
+        --timeout 1000
     grep -q '^unsent .* never sent' "$T/out"
     grep -q '^PARTIAL' "$T/out"
 }

@@ -75,8 +75,8 @@ static void keeps_the_rate(const struct run *run)
     work_destroy(work);
 }
 
-/* One request every 20 ms is what it can do; 200 are due in 0.2 s. After
- * twice the time no more are sent. */
+/* One request every 20 ms is what it can do; 200 are due in 0.2 s. Another 0.6
+ * s later no more are sent. */
 static void too_slow(const struct run *run)
 {
     struct rig *rig = rig_start((struct rig_plan){
@@ -88,6 +88,7 @@ static void too_slow(const struct run *run)
     o.work = work;
     o.rate = 1000;
     o.count = 0;
+    o.timeout_ms = 600;
     o.duration_ns = 199500000;      /* the last one is due at 199 ms */
     expect_int("load_run against a server that is slower than the rate",
                rig_run(&o, &r), 0);
@@ -182,6 +183,6 @@ const struct test_case load_open_cases[] = {
     { "too_slow", too_slow, 1 },
     { "open_warm_up", open_warm_up, 1 },
     { "open_verified", open_verified, 500 },
-    { "open_silent", open_silent, 300 },
+    { "open_silent", open_silent, 700 },
     { NULL, NULL, 0 },
 };

@@ -513,7 +513,7 @@ static const struct test_case closed_cases[] = {
     { "loading", loading, 1003 },
     { "errors_are_counted", errors_are_counted, 1 },
     { "server_gone", server_gone, 1 },
-    { "server_silent", server_silent, 300 },
+    { "server_silent", server_silent, 700 },
     { "stopped_early", stopped_early, 1 },
     { "bad_options", bad_options, 1 },
     { "honest", honest, 2000 },

@@ -327,9 +327,13 @@ static int set_up(struct state *s)
     s->t1 = s->t0 + o->warm_ns;
     s->t2 = s->t1 + o->duration_ns;
     s->t3 = DEADLINE_NEVER;
-    if (is_open(s))
-        s->t3 = o->count ? 2 * moment_of(s, o->warm_count + o->count) - s->t0
-                         : 2 * s->t2 - s->t0;
+    if (is_open(s)) {
+        uint64_t end = o->count ? moment_of(s, o->warm_count + o->count)
+                                : s->t2;
+        uint64_t grace = (uint64_t)o->timeout_ms * 1000000;
+
+        s->t3 = end + (grace > end - s->t0 ? grace : end - s->t0);
+    }
     return err;
 }
 
