@@ -179,6 +179,29 @@ $(B)/kvs: private EXTRA = $(STORE_LIBS)
 $(B)/kvs-server: private EXTRA = $(LIBS_full) $(STORE_LIBS)
 $(B)/kvs $(B)/kvs-server $(B)/libkvs.a $(B)/libkvs.pc $(call stage3,store_list): $(B)/store-is
 
+# Stage 4: a histogram, a load engine, the programs that measure with them.
+stage4 = $(addprefix $(B)/stage4-bench/,$(addsuffix .o,$(1)))
+HIST      := $(call stage4,hist)
+LOAD_BASE := $(call stage4,workload ledger wire links) $(PROTO)
+LOAD      := $(call stage4,load) $(LOAD_BASE)
+REPORT    := $(call stage4,report)
+$(B)/kvs-bench: $(call stage4,kvs_bench bench_options crew) $(LOAD) $(HIST) $(REPORT) \
+	$(MINE) $(COMMON)
+# What stage 4 measures in one process: each pool, the table, the stores.
+METER := $(call stage4,meter report) $(COMMON)
+define bench_pool
+$(B)/bench-pool-$(1): $(call stage4,bench_pool trace) $(HIST) $(POOL_$(1)) $(METER)
+$(B)/bench-pool-$(1): private EXTRA = -lm $(LIBS_$(1))
+endef
+$(foreach p,$(POOLS),$(eval $(call bench_pool,$(p))))
+$(B)/bench-table: $(call stage4,bench_table workload) $(TABLE) $(SLAB) $(MINE) $(METER)
+$(B)/bench-store: $(call stage4,bench_store workload) \
+	$(STORE_LINKED) $(MINE) $(METER)
+$(B)/bench-store: private EXTRA = -lm $(STORE_LIBS)
+$(B)/kvs-bench $(B)/bench-table: private EXTRA := -lm
+PROGRAMS4 := $(addprefix $(B)/,kvs-bench bench-table bench-store \
+	$(addprefix bench-pool-,$(POOLS)))
+
 # The library: what a C program needs, with the pool chosen by POOL.
 LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_full) $(CHANNEL) \
 	$(IMKV) $(STORE_LINKED) $(CLIENT))
@@ -204,7 +227,7 @@ test = $(eval $(call test_program,$(1),$(2),$(3),$(4)))
 HISTORY := history $(addprefix history_,moves tried search window table draw)
 
 GIVEN_TESTS := common_test history_test record_test proto_test resp_test reactor_test \
-	reactor_hard_test crash_self_test
+	reactor_hard_test crash_self_test bench_given_test
 $(call test,common_test,common_test)
 $(call test,history_test,history_test $(HISTORY))
 $(call test,record_test,record_test scratch,$(RECORD) $(call stage2,dir))
@@ -278,6 +301,20 @@ $(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
 	server_bench_echo.o) $(REACTOR) $(COMMON)
 PEERS   := $(B)/tests/peers_bench
 $(PEERS): $(B)/tests/peers_bench.o $(PROTO) $(COMMON)
+
+$(call test,bench_given_test,bench_given_test,$(LOAD_BASE) $(REPORT))
+$(B)/tests/bench_given_test: private EXTRA := -lm
+$(call test,hist_test,hist_test,$(HIST))
+$(call test,load_test,load_test load_open_test load_rig,$(call stage4,load) \
+	$(LOAD_BASE),$(HIST))
+$(B)/tests/load_test $(B)/tests/load_test.ref: private EXTRA := -lm
+RIG := $(B)/tests/rig_server
+$(RIG): $(addprefix $(B)/tests/,rig_server.o load_rig.o driver.o) \
+	$(LOAD) $(HIST) $(MINE) $(COMMON)
+$(RIG): private EXTRA := -lm
+TESTS4 := $(addprefix $(B)/tests/,hist_test load_test)
+REFS4  := load_test
+stage4: $(PROGRAMS4) $(B)/liblockcount.so
 
 # Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
 FUZZERS     := decode replay files resp
@@ -394,7 +431,7 @@ TOOLS := $(addprefix build/tools/,runner clock canary canary-tsan explore \
 
 # ---- Rules -----------------------------------------------------------------
 
-all: $(B)/libkvs.a $(B)/libkvs.pc stage1 stage2 stage3 $(addprefix $(B)/,$(PROGRAMS)) ## build everything (V=rel|dbg|asan|tsan, POOL=)
+all: $(B)/libkvs.a $(B)/libkvs.pc stage1 stage2 stage3 $(PROGRAMS4) $(addprefix $(B)/,$(PROGRAMS)) ## build everything (V=rel|dbg|asan|tsan, POOL=)
 
 define part
 stage$(call stage_of,$(1)): $(TESTS$(1)) $(ALSO$(1))
@@ -458,10 +495,15 @@ $(B)/stage3-abstract/pool_glib.o $(B)/stage3-abstract/pool_glib-as.o: \
 	EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
 $(addprefix $(B)/,$(PROGRAMS)) $(TESTS) $(REFTESTS) $(BENCHES) $(PEERS) \
+  $(PROGRAMS4) $(RIG) \
   $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
+
+$(B)/liblockcount.so: stage4-bench/lockcount.c Makefile
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)$(CC) $(filter-out -fsanitize=%,$(ALL_CFLAGS)) -fPIC -shared -o $@ $< -ldl
 
 $(B)/libmine.a: $(MINE_OBJECTS)
 	@rm -f $@
@@ -553,6 +595,11 @@ grade: ## build, test, check leaks and races, time, score [STAGE=1] [LIGHT=1]
 peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
 
+bench: ## measure and draw build/bench/index.html [SUITE=course] [BENCH=long]
+	@$(MAKE) -s --no-print-directory V=rel bench-programs
+	@SUITE='$(SUITE)' BENCH='$(BENCH)' stage4-bench/bench.sh
+bench-programs: $(PROGRAMS4) $(B)/liblockcount.so $(B)/kvs-server
+
 fuzz: ## libFuzzer on decoder, replay and files of a store [SECONDS=3600]
 	@$(foreach f,$(FUZZERS),FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
 	 grading/fuzz.sh '$(SECONDS)' $(FUZZERS)
@@ -599,6 +646,7 @@ help: ## this list
 	 sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
-	given-list missing-list next one hint watch explore replay grade test peers \
-	fuzz fuzzers doctor clean help named-list $(PARTS:%=test%) $(PARTS:%=graded%) \
+	given-list named-list missing-list next one hint watch explore replay grade \
+	test peers bench bench-programs fuzz fuzzers doctor clean help \
+	$(PARTS:%=test%) $(PARTS:%=graded%) \
 	$(PARTS:%=bench%)

@@ -24,7 +24,7 @@ yours() {
     if [ -f grading/yours.txt ]; then
         cat grading/yours.txt
     else
-        for f in stage*/starter/*; do echo "${f/starter\//}"; done
+        for f in stage*/starter/*.*; do echo "${f/starter\//}"; done
     fi
 }
 

@@ -69,7 +69,9 @@ function task_line(f,    word) {
     if (length(f[7]) > 38)          # its counts stand in a line of their own
         wrap(sprintf("%-4s %s", f[2], f[7]), "  ", 5)
     printf "  %-43s ", (length(f[7]) > 38 ? "" : sprintf("%-4s %s", f[2], f[7]))
-    if (quick)
+    if (f[7] ~ /read by a person$/)
+        print quick ? "-" : "  pending"
+    else if (quick)
         print f[8] == "-" ? "make grade" : word
     else if (unwritten[f[2]] && f[3] == 0)
         printf "%-21s %4s/%s\n", "  not written", f[3], f[4]

@@ -130,9 +130,9 @@ C
 
 @test "scripts are clean under shellcheck" {
     cd "$TOP"
-    shellcheck -x grading/*.sh tests/*.sh .ci/run
+    shellcheck -x grading/*.sh tests/*.sh stage*/*.sh .ci/run
     shellcheck -x -e SC1091,SC2030,SC2031,SC2154,SC2164 tests/*.bats tests/*.bash
-    for f in grading/*.sh tests/*.sh; do
+    for f in grading/*.sh tests/*.sh stage*/*.sh; do
         [ "$(wc -l <"$f")" -le 250 ]
     done
 }

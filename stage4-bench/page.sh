@@ -1,0 +1,208 @@
+#!/usr/bin/env bash
+# page.sh DIR -- draws DIR/index.html from the tables of `make bench` in DIR: a
+# page that needs nothing else, each plot with the figures it is drawn from.
+# Plots whose figures are missing are left out, and it says so.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+dir=${1:?usage: page.sh DIR}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+body=$work/body
+: >"$body"
+
+escape() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
+pivot() { awk "${@:2}" -f stage4-bench/pivot.awk "$dir/$1.tsv"; }
+
+# rows_in FILE: how many rows behind the head.
+rows_in() { [ -f "$1" ] && awk 'END { print (NR > 1 ? NR - 1 : 0) }' "$1"; }
+
+table() {
+    escape <"$1" | awk -F '\t' '
+        NR == 1 { print "<table><thead><tr>"
+            for (i = 1; i <= NF; i++) printf "<th scope=\"col\">%s</th>", $i
+            print "</tr></thead><tbody>"; next }
+        { printf "<tr><th scope=\"row\">%s</th>", $1
+          for (i = 2; i <= NF; i++) printf "<td>%s</td>", $i == "?" ? "-" : $i
+          print "</tr>" }
+        END { print "</tbody></table>" }'
+}
+
+# notes SUITE...: what was left out there.
+notes() {
+    local s
+    for s; do
+        [ ! -s "$dir/$s.notes" ] ||
+            escape <"$dir/$s.notes" | sort -u | sed 's|.*|<p class="note">&</p>|'
+    done >>"$body"
+}
+
+# draw ID KIND LOG XLABEL YLABEL TITLE TEXT: a figure from $work/ID.tsv, with
+# the table $work/ID.text.tsv if there is one, else that.
+draw() {
+    local id=$1 data=$work/$1.tsv text=$work/$1.text.tsv
+    [ -f "$text" ] || text=$data
+    [ "$(rows_in "$data")" -gt 0 ] 2>/dev/null || {
+        printf '<p class="note">Not measured: %s.</p>\n' "$6" >>"$body"
+        return
+    }
+    if [ -z "$plots" ]; then
+        printf '<figure id="%s"><h2>%s</h2><p>%s</p><div class="table">' "$id" "$6" "$7"
+        table "$text"
+        printf '</div></figure>\n'
+    fi >>"$body"
+    [ -n "$plots" ] || return 0
+    if ! gnuplot -e "kind='$2'; log=$3; in='$data'; out='$work/$id.svg'; \
+        xlabel='$4'; ylabel='$5'" stage4-bench/plot.gp 2>"$work/gnuplot.err"; then
+        printf 'page.sh: %s: %s\n' "$id" "$(head -n 3 "$work/gnuplot.err")" >&2
+        return 1
+    fi
+    {
+        printf '<figure id="%s"><h2>%s</h2><p>%s</p>\n' "$id" "$6" "$7"
+        # Several drawings in one page: names must not meet.
+        sed -e '/^<?xml/d; /^<!DOCTYPE/,/>$/d' \
+            -e "s/ id=\(['\"]\)/ id=\\1$id-/; s/url(#/url(#$id-/g; s/href='#/href='#$id-/g; s/href=\"#/href=\"#$id-/g" \
+            -e "s/<svg/<svg role=\"img\" aria-label=\"$6\"/" \
+            -e "s/ width=\"640\" height=\"420\"//" \
+            -e "s|<title>Gnuplot</title>|<title>$6</title>|; /^<desc>/d" \
+            "$work/$id.svg"
+        printf '<div class="table">'
+        table "$text"
+        printf '</div></figure>\n'
+    } >>"$body"
+}
+
+section() { printf '<h1>%s</h1>\n' "$1" >>"$body"; }
+
+bad=0
+plots=$(command -v gnuplot) || {
+    echo "page.sh: no plots, tables only: gnuplot is not installed (setup.sh --all)" >&2
+    printf '<p class="note">No plots: gnuplot is not installed.</p>\n' >>"$body"
+}
+if [ -s "$dir/pools.tsv" ]; then
+    section Pools
+    notes pools
+    for w in empty "1 us"; do
+        id=pools-${w/ /-}
+        pivot pools -v metric=throughput -v workload="^$w," -v row=4 -v col=3 \
+            -v by=1000 -v head=producers >"$work/$id.tsv"
+        draw "$id" lines 1 "threads that submit" "thousand jobs a second" \
+            "Throughput by threads: jobs ($w)" \
+            "Two threads in the pool. Upwards is better; the scale is logarithmic." || bad=1
+    done
+    pivot pools -v metric="cpu|switches|lock-waits" -v workload='^empty, 2' \
+        -v row=3 -v col=5 -v head=pool >"$work/pools-cost.text.tsv"
+    pivot pools -v metric="switches|lock-waits" -v workload='^empty, 2' \
+        -v row=3 -v col=5 -v head=pool >"$work/pools-cost.tsv"
+    draw pools-cost bars 0 "" "for each job" \
+        "Context switches and lock waits of a job" \
+        "Empty jobs, two threads that submit. In the table also CPU nanoseconds a job." || bad=1
+    if [ -s "$dir/timeline.json" ]; then
+        awk -F '[:,{}"]+' -v OFS='\t' 'BEGIN { print "thread", "from (ms)", "to (ms)" }
+            /"ph":"X"/ { match($0, /"tid":[0-9]+/); t = substr($0, RSTART + 6, RLENGTH - 6)
+                match($0, /"ts":[0-9.]+/); a = substr($0, RSTART + 5, RLENGTH - 5)
+                match($0, /"dur":[0-9.]+/); d = substr($0, RSTART + 6, RLENGTH - 6)
+                printf "%d\t%.3f\t%.3f\n", t, a / 1000, (a + d) / 1000 }' \
+            "$dir/timeline.json" >"$work/timeline.tsv"
+        awk -F '\t' -v OFS='\t' 'NR > 1 { n[$1]++; busy[$1] += $3 - $2
+                if ($3 > end) end = $3 }
+            END { print "pool thread", "jobs", "busy (ms)", "of (ms)"
+                for (t = 1; t in n; t++) printf "%d\t%d\t%.2f\t%.2f\n", t, n[t], busy[t], end }' \
+            "$work/timeline.tsv" >"$work/timeline.text.tsv"
+        draw timeline timeline 0 "milliseconds" "pool thread" \
+            "Timeline: what each pool thread did when" \
+            "A box is a job; three bursts of 40. timeline.json opens in Perfetto (ui.perfetto.dev)." || bad=1
+        awk -v OFS='\t' 'BEGIN { print "ms", "jobs that wait"; fflush() }
+            /"ph":"C"/ { match($0, /"ts":[0-9.]+/); a = substr($0, RSTART + 5, RLENGTH - 5)
+                match($0, /"value":[0-9]+/); v = substr($0, RSTART + 8, RLENGTH - 8)
+                printf "%.3f\t%d\n", a / 1000, v | "sort -n" }' "$dir/timeline.json" >"$work/queue.tsv"
+        awk -F '\t' -v OFS='\t' 'NR > 1 { if ($2 > most) { most = $2; at = $1 } s += $2; n++ }
+            END { print "jobs that wait", "", ""; print "most", most, "at " at " ms"
+                printf "mean\t%.1f\tof %d looks\n", s / (n ? n : 1), n }' \
+            "$work/queue.tsv" >"$work/queue.text.tsv"
+        draw queue steps 0 "milliseconds" "jobs that wait" \
+            "Queue length over time" "Of the same run: submitted, and not yet begun." || bad=1
+    fi
+fi
+if [ -s "$dir/tables.tsv" ]; then
+    section Tables
+    notes tables
+    pivot tables -v metric=throughput -v row=4 -v col=2 -v by=1000000 \
+        -v head=threads >"$work/tables.tsv"
+    draw tables lines 0 "threads" "million operations a second" \
+        "Table: throughput by threads" "100,000 keys of 16 bytes, values of 100." || bad=1
+fi
+if [ -s "$dir/stores.tsv" ]; then
+    section Stores
+    notes stores
+    pivot stores -v metric=throughput -v workload='^random' \
+        -v subject='^(kvs|lmdb)$' -v row=2 -v col=3 -v by=1000 -v threads=1 -v head=store |
+        sed 's/, \([0-9]*\) threads/ (\1)/' >"$work/stores-random.tsv"
+    draw stores-random bars 0 "" "thousand a second" \
+        "kvs against lmdb: random read and random write" \
+        "Keys of 16 bytes, values of 100; not durable. (2): with two threads." || bad=1
+    pivot stores -v metric="throughput|time|space" -v row=2 -v col=3 -v threads=1 -v head="all cells" \
+        >"$work/stores-all.text.tsv"
+    pivot stores -v metric=throughput -v row=2 -v col=3 -v by=1000 -v threads=1 -v head=cell |
+        sed 's/set, batches of 64/batches/; s/durable set/durable/; s/ threads//' >"$work/stores-all.tsv"
+    draw stores-all bars 1 "" "thousand a second" "Stores: every cell" \
+        "In the table: operations a second; reopen in nanoseconds; space in live data." || bad=1
+fi
+if [ -s "$dir/loops.tsv" ]; then
+    section "The server"
+    notes loops
+    pivot loops -v metric="p50|p90|p99|p99.9|max" -v row=5 -v col=3 -v by=1000000 \
+        -v head=ms >"$work/loops.tsv"
+    draw loops points 1 "" "milliseconds" \
+        "Latency percentiles: the server stands still for one second" \
+        "The closed loop sends nothing meanwhile, and hardly notices; users do not stop. The open loop counts from when each request was due." || bad=1
+fi
+if [ -s "$dir/single.tsv" ]; then
+    notes single
+    pivot single -v metric=throughput -v row=2 -v col=3 -v head="requests a second" |
+        awk -F '\t' -v OFS='\t' 'NR == 1 { for (i = 2; i <= NF; i++) $i = $i ($i == 1 ? " thread" : " threads") } 1' \
+        >"$work/single.tsv"
+    draw single bars 1 "" "requests a second" \
+        "Single-threaded against multi-threaded" \
+        "Threads of the server. The generator runs on the same CPUs." || bad=1
+fi
+if [ -s "$dir/server.tsv" ]; then     # of make peers
+    pivot server -v metric=cpu -v row=2 -v col=3 -v head="CPU ns a request" >"$work/peers.tsv"
+    draw peers bars 1 "" "CPU nanoseconds a request" "The server beside its peers" \
+        "CPU time of the server; less is better. Measured by make peers." || bad=1
+fi
+if [ -s "$dir/course.tsv" ]; then
+    section "The benchmarks of the course"
+    notes course
+    for w in read write; do
+        pivot course -v metric=throughput -v workload="^$w$" -v row=4 -v col=3 \
+            -v by=1000 -v head=threads >"$work/course-$w.tsv"
+        draw "course-$w" lines 0 "threads of the server" "thousand a second" \
+            "Course: $w" "1,000 keys of equal length; every reply was checked." || bad=1
+    done
+fi
+
+{
+    cat <<'HTML'
+<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>make bench</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body { font: 16px/1.5 sans-serif; color: #1a1a1a; background: #fff; max-width: 50em;
+  margin: 0 auto; padding: 0 1em 3em }
+h1 { font-size: 1.5em; margin: 2em 0 0; border-bottom: 2px solid #1a1a1a }
+h2 { font-size: 1.1em; margin: 1.5em 0 0 } figure { margin: 0 }
+figure p, p { margin: .3em 0 } svg { width: 100%; height: auto; display: block }
+.table { overflow-x: auto } table { border-collapse: collapse; font-size: .85em; width: 100% }
+th, td { padding: .15em .4em; text-align: right; border-bottom: 1px solid #ddd;
+  overflow-wrap: anywhere } tbody th, th:first-child { text-align: left; font-weight: normal }
+thead th { font-weight: bold } .note { border-left: 4px solid #8a6d00; padding-left: .6em }
+</style></head><body>
+HTML
+    printf '<p>Measured on %s: %s, %s CPUs, %s. Medians; the tables in *.tsv have least and most.</p>\n' \
+        "$(LC_ALL=C date -u '+%d %B %Y, %H:%M UTC')" \
+        "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 | escape)" \
+        "$(nproc)" "$(uname -sr | escape)"
+    cat "$body"
+    printf '</body></html>\n'
+} >"$dir/index.html.new" && mv "$dir/index.html.new" "$dir/index.html"
+exit $bad

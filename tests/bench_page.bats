@@ -1,0 +1,112 @@
+#!/usr/bin/env bats
+# `make bench`: its tables and its page, opened in a browser.
+
+bats_require_minimum_version 1.5.0
+load helpers
+
+# A whole run, tiny; each case looks at it.
+setup_file() {
+    cd "$BATS_TEST_DIRNAME/.." || return 1
+    env -u MAKEFLAGS -u MAKELEVEL BENCH=tiny \
+        BENCH_OUT="$BATS_FILE_TMPDIR/bench" make -s bench \
+        >"$BATS_FILE_TMPDIR/said" 2>&1 3>&- 4>&-
+}
+
+setup() {
+    P=$BATS_FILE_TMPDIR/bench
+}
+
+@test "every suite has its table, all of one form" {
+    for s in pools tables stores single loops course; do
+        [ "$(wc -l <"$P/$s.tsv")" -gt 5 ] || { echo $s && false; }
+        awk -F '\t' -v s=$s '
+            NR == 1 && $0 != "suite\tworkload\tsubject\tthreads\tmetric\tunit\tmedian\tmin\tmax\truns" { bad = 1 }
+            NR > 1 && (NF != 10 || $1 != s || $7 !~ /^[0-9.]+$/ || $8 > $7 || $7 > $9) { print; bad = 1 }
+            END { exit bad }' "$P/$s.tsv"
+    done
+    [ "$(awk -F '\t' '$5 == "wrong" && $9 > 0' "$P"/*.tsv)" = "" ]
+}
+
+@test "a progress line for each step; what is not built is said in one line" {
+    grep -q '^\[1/' "$BATS_FILE_TMPDIR/said"
+    grep -q 'measured in [0-9]* s: .*/bench/index.html' "$BATS_FILE_TMPDIR/said"
+    while read -r line; do
+        grep -qF "$(sed 's/&/\&amp;/g; s/</\&lt;/g' <<<"$line")" "$P/index.html"
+    done < <(cat "$P"/*.notes 2>/dev/null)
+    cd "$TOP"
+    SUITE=soup run make -s bench
+    [ "$status" -ne 0 ]
+    [[ $output == *"choose one of: pools tables stores"* ]]
+    BENCH=forever run make -s bench
+    [ "$status" -ne 0 ]
+}
+
+@test "the stall: p99.9 of the open loop, and the closed one beside it" {
+    awk -F '\t' '{ v[$3 $5] = $7 }
+        END { exit !(v["open loopp99.9"] > 0.7e9 && v["closed loopp99.9"] < 0.3e9 &&
+            v["closed loopmax"] > 0.9e9) }' "$P/loops.tsv"
+}
+
+@test "the timeline is JSON that Perfetto opens: threads, jobs, a queue" {
+    jq -e '[.traceEvents[] | select(.ph == "X" and .dur > 0)] | length == 120' \
+        "$P/timeline.json"
+    jq -e '[.traceEvents[] | select(.ph == "X") | .tid] | unique | length | . >= 1 and . <= 2' \
+        "$P/timeline.json"
+    jq -e '[.traceEvents[] | select(.name == "thread_name")] | length >= 1' \
+        "$P/timeline.json"
+    jq -e '[.traceEvents[] | select(.ph == "C") | .args.value] | max > 3' \
+        "$P/timeline.json"
+}
+
+# browse WIDTH: opens the page, so wide, and prints a line a figure: id, title,
+# curves, curves without a path, rows of its table; then "page WIDTH OVERFLOW".
+browse() {
+    local profile
+    profile=$(mktemp -d)
+    cat >"$P/look$1.html" <<HTML
+<!DOCTYPE html><body style="margin:0"><iframe src="index.html" width="$1"
+height="5000" style="border:0"></iframe><pre id="found"></pre><script>
+window.onload = function () {
+    var d = document.querySelector("iframe").contentDocument, out = [];
+    d.querySelectorAll("figure").forEach(function (f) {
+        var curves = f.querySelectorAll("svg g[id*='_plot_']"), empty = 0;
+        curves.forEach(function (c) {
+            empty += c.querySelectorAll("path, polygon, rect, polyline").length === 0; });
+        var box = f.querySelector("svg").getBoundingClientRect();
+        out.push([f.id, f.querySelector("svg > title").textContent.length > 9,
+            curves.length, empty, f.querySelectorAll("tbody tr").length,
+            Math.round(box.width) <= $1 && box.height > 100].join(" "));
+    });
+    out.push("page " + d.documentElement.clientWidth + " " +
+        (d.documentElement.scrollWidth - d.documentElement.clientWidth));
+    document.getElementById("found").textContent = "\n" + out.join("\n") + "\n";
+};
+</script></body>
+HTML
+    timeout 60 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$profile" \
+        --allow-file-access-from-files --virtual-time-budget=5000 --dump-dom \
+        "file://$P/look$1.html" 2>/dev/null 3>&- 4>&- |
+        sed -n '/<pre id="found">/,/<\/pre>/p' | sed '1d; $d'
+    rm -rf "$profile"
+}
+
+@test "in a browser, 1280 and 390 px wide: every curve is there, nothing overflows" {
+    command -v gnuplot >/dev/null || skip "gnuplot is not installed (setup.sh --all)"
+    command -v chromium >/dev/null || skip "chromium is not installed (setup.sh --all)"
+    for width in 1280 390; do
+        browse $width >"$BATS_TEST_TMPDIR/found"
+        cat "$BATS_TEST_TMPDIR/found"
+        for id in pools-empty pools-1-us pools-cost timeline queue tables \
+            stores-random stores-all loops single course-read course-write; do
+            grep -qE "^$id true [1-9][0-9]* 0 [1-9][0-9]* true$" \
+                "$BATS_TEST_TMPDIR/found" || { echo "$width: $id" && false; }
+        done
+        grep -qx "page $width 0" "$BATS_TEST_TMPDIR/found"
+    done
+}
+
+@test "the page needs nothing else" {
+    run grep -nE '(src|href)="(http|//)|url\((http|//)|@import|<script|<link' "$P/index.html"
+    [ "$status" -eq 1 ]
+    [ "$(grep -c 'not drawn\|Not measured' "$P/index.html")" -eq 0 ]
+}
