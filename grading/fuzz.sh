@@ -22,6 +22,24 @@ echo 'int LLVMFuzzerTestOneInput(const char *p) { return !p; }' >build/fuzz/try.
 $compile -o build/fuzz/try build/fuzz/try.c >build/fuzz/try.log 2>&1 ||
     die "fuzz: not run, clang or its runtime is missing: sh grading/setup.sh --all"
 
+# stalled NAME: did it stop at an input that only took long by the clock? A busy
+# machine does that; alone, the input is quick, and so it is no finding.
+stalled() {
+    local input
+    input=$(sed -n 's|.*Test unit written to \(.*-timeout-.*\)|\1|p' \
+        "build/fuzz/$1.log" | tail -n 1)
+    [ -n "$input" ] && "build/fuzz/fuzz_$1" -timeout=20 "$input" \
+        >/dev/null 2>&1 && rm -f "$input"
+}
+
+# fuzz NAME SECONDS
+fuzz() {
+    "build/fuzz/fuzz_$1" -max_total_time="$2" -timeout=20 \
+        -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=4096 \
+        -artifact_prefix="build/fuzz/$1-" -print_final_stats=1 \
+        "build/fuzz/$1" "tests/fuzz/corpus/$1" >"build/fuzz/$1.log" 2>&1
+}
+
 failed=0
 each=$((seconds / $#))
 for name; do
@@ -30,12 +48,16 @@ for name; do
     $compile -o "build/fuzz/fuzz_$name" "tests/fuzz/${name}_fuzz.c" \
         ${!sources} common/*.c || die "fuzz: $name does not compile"
     mkdir -p "build/fuzz/$name"
-    echo "$name: $((each > 0 ? each : 1)) s, log in build/fuzz/$name.log"
-    "build/fuzz/fuzz_$name" -max_total_time=$((each > 0 ? each : 1)) \
-        -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=4096 \
-        -artifact_prefix="build/fuzz/$name-" -print_final_stats=1 \
-        "build/fuzz/$name" "tests/fuzz/corpus/$name" >"build/fuzz/$name.log" 2>&1
+    end=$((SECONDS + (each > 0 ? each : 1)))
+    echo "$name: $((end - SECONDS)) s, log in build/fuzz/$name.log"
+    fuzz "$name" $((end - SECONDS))
     status=$?
+    while [ $status -ne 0 ] && stalled "$name"; do
+        status=0
+        [ $SECONDS -ge $end ] && break
+        fuzz "$name" $((end - SECONDS))
+        status=$?
+    done
     awk '/number_of_executed_units/ { runs = $2 } / cov: / { cov = $4 }
         END { printf "%s: %d runs, %d edges\n", name, runs, cov }' \
         name="$name" "build/fuzz/$name.log"
