@@ -61,14 +61,14 @@ END {
 function task_line(f,    word) {
     if (f[6] != shown) {
         printf "\nStage %s%s\n", f[6], quick ? " (quick: bare runs only)" : ""
-        printf "  %-4s %-38s %6s", "task", "", "bare"
+        printf "  %-4s %-37s %6s", "task", "", "bare"
         print quick ? "" : sprintf(" %7s %6s %9s", "memory", "races", "points")
         shown = f[6]
     }
     word = unwritten[f[2]] ? "not written" : f[8]
-    if (length(f[7]) > 38)          # its counts stand in a line of their own
+    if (length(f[7]) > 37)          # its counts stand in a line of their own
         wrap(sprintf("%-4s %s", f[2], f[7]), "  ", 5)
-    printf "  %-43s ", (length(f[7]) > 38 ? "" : sprintf("%-4s %s", f[2], f[7]))
+    printf "  %-42s ", (length(f[7]) > 37 ? "" : sprintf("%-4s %s", f[2], f[7]))
     if (f[7] ~ /read by a person$/)
         print quick ? "-" : "  pending"
     else if (quick)
@@ -117,7 +117,7 @@ function bonus(n) {
 
 function stage_line(f) {
     if (!quick)
-        printf "  %-4s %-38s %21s %5s/%s%s\n", "", "", "", f[3], f[4], \
+        printf "  %-4s %-37s %21s %5s/%s%s\n", "", "", "", f[3], f[4], \
             bonus(f[5])
     speed_lines(f[2])
     if (f[6] != "")
