@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/counter.h"
 #include "tests/driver.h"
 
-enum { CLIENTS_MAX = 16, BATCH_MAX = 4, SHORT = 40 };
+enum { CLIENTS_MAX = 16, BATCH_MAX = 4, SHORT = 40,
+       STEP = 16 };             /* rounds from one call beside to the next */
 
 /* ---- values ------------------------------------------------------------- */
 
@@ -104,6 +106,7 @@ struct worker {
     struct actor actor;
     const struct crew *crew;
     struct history *history;
+    struct counter *rounds;     /* done, by all */
     unsigned number;
     uint64_t random, sets;
 };
@@ -144,6 +147,7 @@ static void work(void *arg)
                        history_add(w->history, w->number, ops[i].op,
                                    ops[i].number, ops[i].value, called,
                                    answered, ops[i].result), 0);
+        counter_add_relaxed(w->rounds, 1);
     }
     if (crew->end)
         crew->end(session);
@@ -218,20 +222,32 @@ void crew_work(const char *tried, const struct crew *crew,
 {
     struct worker workers[CLIENTS_MAX];
     struct history *h;
+    struct counter rounds;
+    uint64_t due = 0;
 
     expect_true("the crew's size", crew->clients <= CLIENTS_MAX &&
                 crew->batch <= BATCH_MAX && crew->large <= CREW_VALUE_MAX);
     expect_int("history_create", history_create(&h, crew->clients), 0);
+    counter_init(&rounds, 0);
     for (unsigned i = 0; i < crew->clients; i++) {
         workers[i].crew = crew;
         workers[i].history = h;
+        workers[i].rounds = &rounds;
         workers[i].number = i;
         workers[i].random = crew->seed * CLIENTS_MAX + i;
         workers[i].sets = 0;
         actor_start(&workers[i].actor, work, &workers[i]);
     }
-    while (beside && !all_done(workers, crew->clients))
+    /* Not without a pause: what happens beside must not keep the crew from
+     * its work. */
+    while (beside && !all_done(workers, crew->clients)) {
+        if (counter_get_relaxed(&rounds) < due) {
+            sched_yield();
+            continue;
+        }
         beside(crew->arg);
+        due = counter_get_relaxed(&rounds) + STEP;
+    }
     for (unsigned i = 0; i < crew->clients; i++)
         actor_join(&workers[i].actor);
     judge(tried, h);
