@@ -590,7 +590,7 @@ const struct test_case server_crowd_cases[] = {
     { "reads_much", reads_much, 3200 },
     { "busy_neighbour", busy_neighbour, 100000 },
     { "large_values", large_values, 16 * MIB },
-    { "resets", resets, 100 },
+    { "resets", resets, 300 },
     { "comes_and_goes", comes_and_goes, 1000 },
     { "signal_storm", signal_storm, 4 * MIB },
     { NULL, NULL, 0 }
