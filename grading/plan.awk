@@ -107,7 +107,7 @@ function wrapped(tool, log_, argv,    kinds) {
         kinds = index($6, "e") ? ":report_thread_leaks=0" : ""
         if ($3 ~ /-glib/)
             kinds = kinds ":suppressions=grading/cut/glib.tsan.supp"
-        return "env\tTSAN_OPTIONS=exitcode=66:second_deadlock_stack=1" kinds \
+        return "env\tTSAN_OPTIONS=exitcode=66:atexit_sleep_ms=300:second_deadlock_stack=1" kinds \
             "\tsetarch\t-R\t" argv
     }
     if (tool == "explore")
