@@ -160,24 +160,6 @@ static bool is_back(struct caller *c)
     return back;
 }
 
-/* How often a thread has slept; -1 when it is not asleep. */
-static long sleeps(const char *tid)
-{
-    char path[300], line[128], state = '?';
-    long n = -1;
-
-    snprintf(path, sizeof path, "/proc/self/task/%s/status", tid);
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return -1;
-    while (fgets(line, sizeof line, f)) {
-        sscanf(line, "State: %c", &state);
-        sscanf(line, "voluntary_ctxt_switches: %ld", &n);
-    }
-    fclose(f);
-    return state == 'S' ? n : -1;
-}
-
 static long all_sleeps(void)
 {
     DIR *dir = opendir("/proc/self/task");
@@ -185,7 +167,7 @@ static long all_sleeps(void)
 
     for (struct dirent *e; dir && n >= 0 && (e = readdir(dir));)
         if (e->d_name[0] != '.' && atol(e->d_name) != self()) {
-            n = sleeps(e->d_name);
+            n = sleeps_of(atoi(e->d_name));
             sum += n + 1000000;
         }
     if (dir)

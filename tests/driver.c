@@ -206,8 +206,7 @@ bool actor_done(void *arg)
     return done;
 }
 
-/* How often a thread has gone to sleep, or -1 if it is not asleep now. */
-static long sleeps_of(int tid)
+long sleeps_of(int tid)
 {
     char path[64], line[128], state = '?';
     long switches = -1;

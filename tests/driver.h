@@ -107,6 +107,10 @@ bool actor_done(void *a);
  * is asleep. Tells nothing useful under valgrind. */
 bool actor_blocks(struct actor *a);
 
+/* How often a thread of this process has gone to sleep, or -1 if it is not
+ * asleep now. */
+long sleeps_of(int tid);
+
 /* Forks a child that lives as long as this process at most. True in the
  * child. */
 bool forked(pid_t *pid);

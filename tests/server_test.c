@@ -971,25 +971,34 @@ static bool held_is_there(void *client)
     return there;
 }
 
+/* A server, and a client whose change (2) waits in the store. */
+static void start_held(struct rig *rig, struct server_options *options,
+                       struct peer *peer)
+{
+    struct buf frame = { 0 };
+
+    rig_start(rig, *options);
+    peer_open(peer, rig->port);
+    peer_ping(peer, "a ping", 1);
+    gate_close(options);
+    put_op(&frame, PROTO_SET, 2, "held", slice_str("v"));
+    peer_send_buf(peer, &frame);
+    expect_soon("a change that takes its time in the store", "it gets there",
+                one_inside, NULL);
+    buf_release(&frame);
+}
+
 /* A client that has sent its last, and then is gone, while its request waited.
  * (Only in this order does the kernel answer a send with SIGPIPE at once.) */
 static void gone_while_held(const struct run *run)
 {
     struct server_options options = { .durability = STORE_ALWAYS,
                                       .threads = CREW };
-    struct buf frame = { 0 };
     struct peer peer;
     struct rig rig;
 
     (void)run;
-    rig_start(&rig, options);
-    peer_open(&peer, rig.port);
-    peer_ping(&peer, "a ping", 1);
-    gate_close(&options);
-    put_op(&frame, PROTO_SET, 2, "held", slice_str("v"));
-    peer_send_buf(&peer, &frame);
-    expect_soon("a change that takes its time in the store", "it gets there",
-                one_inside, NULL);
+    start_held(&rig, &options, &peer);
     peer_half_close(&peer);
     peer_reset(&peer);
     gate_open();
@@ -999,7 +1008,6 @@ static void gone_while_held(const struct run *run)
     expect_soon("the change of the client that is gone",
                 "it is done all the same", held_is_there, client);
     client_close(client);
-    buf_release(&frame);
     rig_leave(&rig);
 }
 
@@ -1188,14 +1196,7 @@ static void stop_waits(const struct run *run)
     struct rig rig;
 
     (void)run;
-    rig_start(&rig, options);
-    peer_open(&peer, rig.port);
-    peer_ping(&peer, "a ping", 1);
-    gate_close(&options);
-    put_op(&frames, PROTO_SET, 2, "held", slice_str("v"));
-    peer_send_buf(&peer, &frames);
-    expect_soon("a change that takes its time in the store", "it gets there",
-                one_inside, NULL);
+    start_held(&rig, &options, &peer);
     put_op(&frames, PROTO_GET, 3, "held", none);
     put_op(&frames, PROTO_SET, 4, "other", slice_str("w"));
     peer_send_buf(&peer, &frames);
@@ -1232,19 +1233,11 @@ static void stop_refuses(const struct run *run)
 {
     struct server_options options = { .durability = STORE_ALWAYS,
                                       .threads = 2, .drain_ms = 20000 };
-    struct buf frame = { 0 };
     struct peer peer;
     struct rig rig;
 
     (void)run;
-    rig_start(&rig, options);
-    peer_open(&peer, rig.port);
-    peer_ping(&peer, "a ping", 1);
-    gate_close(&options);
-    put_op(&frame, PROTO_SET, 2, "held", slice_str("v"));
-    peer_send_buf(&peer, &frame);
-    expect_soon("a change that takes its time in the store", "it gets there",
-                one_inside, NULL);
+    start_held(&rig, &options, &peer);
     server_stop(rig.server);
     expect_soon("connecting to a server that is stopping and still has "
                 "something to do", "the connection is refused",
@@ -1255,7 +1248,6 @@ static void stop_refuses(const struct run *run)
     expect_int("server_run", rig_stop(&rig), 0);
     peer_expect_end(&peer, "then the connection ends");
     peer_close(&peer);
-    buf_release(&frame);
 }
 
 /* The store is synced at the end, and its error is the answer. */

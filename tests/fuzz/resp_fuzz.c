@@ -5,35 +5,15 @@
  * looked at ends where a page begins that nobody may touch, so a read behind
  * the end is seen without any tool.
  */
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/edge.h"
 
 #include <stdbool.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "common/buf.h"
 #include "stage2-server/proto_resp.h"
 
-enum { INPUT_MAX = 1 << 20, SHORT = 64, COMMANDS = 64 };
-
-/* A copy of the bytes, with nothing behind it. */
-static unsigned char *at_the_edge(const void *bytes, size_t len)
-{
-    static unsigned char *edge;
-
-    if (!edge) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        char *map = mmap(NULL, INPUT_MAX + page, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        must(map != MAP_FAILED);
-        must(mprotect(map + INPUT_MAX, page, PROT_NONE) == 0);
-        edge = (unsigned char *)map + INPUT_MAX;
-    }
-    if (len > 0)
-        memcpy(edge - len, bytes, len);
-    return edge - len;
-}
+enum { SHORT = 64, COMMANDS = 64 };
 
 static bool lies_in(struct slice inner, struct slice outer)
 {
