@@ -40,6 +40,15 @@ wrong_includes() {
     [ "${#lines[@]}" -eq 2 ]
 }
 
+@test "nothing lies at the top level but what belongs there" {
+    cd "$TOP"
+    run git ls-files
+    [ "$status" -eq 0 ] || skip "not a git tree"
+    run bash -c 'git ls-files | cut -d/ -f1 | sort -u | grep -vxE \
+        "\.[a-z-]+|LICENSE|Makefile|README\.md|common|grading|stage[1-5]-[a-z]+|tests"'
+    [ "$output" = "" ]
+}
+
 @test "an unknown V or POOL is an error that names the choices" {
     run make -C "$TOP" V=fast
     [ "$status" -ne 0 ]
