@@ -96,8 +96,8 @@ void epoch_stats(struct epoch *epoch, struct epoch_stats *stats);
 
 /* The calling thread's own reader there, for code that is called by threads it
  * does not know: registered by the thread's first call, unregistered when the
- * thread ends or the epoch is destroyed. Takes no lock, but in the first call
- * of a thread, and in the first after a change from one epoch to another.
+ * thread ends or the epoch is destroyed. Takes no lock when the thread has
+ * asked for this epoch among its last four, and none was destroyed since.
  * NULL: no memory. */
 struct epoch_reader *epoch_here(struct epoch *epoch);
 

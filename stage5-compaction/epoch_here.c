@@ -1,7 +1,7 @@
 /* epoch_here.c -- given.
  *
  * Each thread has a list of its readers, one for each epoch it has asked
- * for, and remembers the last one. All lists hang together, so that a dying
+ * for, and remembers the last few. All lists hang together, so that a dying
  * epoch can be taken out of all of them: another may be made at the same
  * address. What other threads remember cannot be taken from them, so there is
  * a generation: with every epoch that dies it goes up, and what was
@@ -20,6 +20,8 @@
 #include "common/lock.h"
 #include "stage5-compaction/epoch.h"
 
+enum { LAST = 4 };
+
 /* A thread's reader of an epoch. */
 struct here {
     struct here *next;
@@ -29,9 +31,9 @@ struct here {
 
 /* A thread. */
 struct own {
-    struct epoch *epoch;            /* the last one, in that generation */
-    struct epoch_reader *reader;
     uint64_t generation;
+    struct here last[LAST];         /* in that generation; not linked */
+    unsigned turn;                  /* which of them goes next */
     struct here *first;             /* guarded by all, like the rest */
     struct own *next, *prev;
     bool listed;
@@ -61,7 +63,7 @@ static void thread_ends(void *arg)
     if (o->next)
         o->next->prev = o->prev;
     mutex_unlock(&all);
-    *o = (struct own){ .epoch = NULL };
+    *o = (struct own){ .generation = 0 };
 }
 
 static bool list_locked(struct own *o)
@@ -98,16 +100,25 @@ static struct epoch_reader *find_locked(struct own *o, struct epoch *epoch)
     return h->reader;
 }
 
+static void remember(struct own *o, struct epoch *epoch,
+                     struct epoch_reader *reader)
+{
+    uint64_t now = counter_get_relaxed(&generation);
+
+    if (o->generation != now)
+        for (int i = 0; i < LAST; i++)
+            o->last[i].epoch = NULL;
+    o->generation = now;
+    o->last[o->turn++ % LAST] = (struct here){ NULL, epoch, reader };
+}
+
 static __attribute__((noinline)) struct epoch_reader *
 look(struct own *o, struct epoch *epoch)
 {
     mutex_lock(&all);
     struct epoch_reader *reader = find_locked(o, epoch);
-    if (reader) {
-        o->epoch = epoch;
-        o->reader = reader;
-        o->generation = counter_get_relaxed(&generation);
-    }
+    if (reader)
+        remember(o, epoch, reader);
     mutex_unlock(&all);
     return reader;
 }
@@ -116,8 +127,10 @@ struct epoch_reader *epoch_here(struct epoch *epoch)
 {
     struct own *o = &own;
 
-    if (o->epoch == epoch && o->generation == counter_get_relaxed(&generation))
-        return o->reader;
+    if (o->generation == counter_get_relaxed(&generation))
+        for (int i = 0; i < LAST; i++)
+            if (o->last[i].epoch == epoch)
+                return o->last[i].reader;
     return look(o, epoch);
 }
 
