@@ -186,6 +186,15 @@ int dir_open(struct dir *dir, const char *path, const char *engine,
     return 0;
 }
 
+int dir_set_format(struct dir *dir, unsigned format)
+{
+    int err = write_marker(dir, dir->engine, format);
+
+    if (!err)
+        dir->format = format;
+    return err;
+}
+
 void dir_close(struct dir *dir)
 {
     close(dir->fd);

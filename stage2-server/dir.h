@@ -55,6 +55,9 @@ int dir_engine(const char *path, char engine[DIR_ENGINE_MAX]);
 int dir_open(struct dir *dir, const char *path, const char *engine,
              unsigned format, bool read_only);
 
+/* The marker says from now on that the directory has that format. */
+int dir_set_format(struct dir *dir, unsigned format);
+
 /* Lets the lock go. */
 void dir_close(struct dir *dir);
 

@@ -289,6 +289,8 @@ int log_open(struct log_file **out, const char *path, enum log_mode mode)
     int err = guard_install();
     if (!err)
         err = mode == LOG_CREATE ? write_header(log) : read_header(log);
+    if (!err && mode == LOG_READ)
+        map_windows(log);
     if (err) {
         if (mode == LOG_CREATE)
             unlink(path);

@@ -28,7 +28,8 @@
  *               -EIO      reading or writing failed
  * Threads:    append, sync and truncation by one thread at a time (a store
  *             has a lock for it); log_read by any number at any time, for
- *             positions that an append or replay has answered.
+ *             positions that an append or replay has answered; with LOG_READ
+ *             also those of an earlier handle of the file, without a replay.
  * Durability: nothing before log_sync, but the header of a new file: it is
  *             synced before log_open returns, so no record is ever on the
  *             disk without it.

@@ -62,6 +62,9 @@ struct store_options {
                                garbage: with one log, it is compacted when
                                more than that and more than half is garbage */
     enum store_durability durability;
+    unsigned compactors;    /* threads that compact; 0: one (stage 5) */
+    unsigned compaction_share;  /* percent of its time that one works, when
+                               nothing is urgent; 0: 50 (stage 5) */
     bool read_only;         /* changes nothing, creates nothing; -ENOENT
                                when there is no store */
     void (*progress)(void *arg, uint64_t done, uint64_t of);
@@ -74,6 +77,8 @@ struct store_stats {
     uint64_t live_bytes;    /* of records that count */
     uint64_t dead_bytes;    /* of records that a compaction would drop:
                                overwritten, removed, tombstones; not marks */
+    uint64_t pinned_bytes;  /* of the dead: tombstones that must stay for now
+                               (stage 5) */
     uint64_t disk_bytes;    /* of all files */
     uint64_t index_bytes;   /* memory */
     uint64_t segments;

@@ -1,0 +1,317 @@
+/* background.c -- given. */
+#include "stage5-compaction/background.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/lock.h"
+#include "common/log.h"
+#include "stage5-compaction/compact.h"
+#include "stage5-compaction/load.h"
+
+enum {
+    INTERVAL_MS = 1000,
+    ADMIT_MS = 1000,
+    SHARE = 50,             /* percent of the time, unless the options say */
+    CROWDED = 4,            /* segments of garbage beside as much as is live:
+                               from there on writers wait */
+    COMPACTORS_MAX = 8
+};
+
+struct background {
+    struct store *store;
+    pthread_mutex_t lock;       /* guards: */
+    pthread_cond_t changed;
+    bool closing;
+    bool held;                  /* somebody compacts alone */
+    bool urgent;                /* no pauses */
+    bool crowded;               /* writers wait */
+    unsigned long wakes;        /* so far */
+    unsigned working;           /* compactors that have something in hand */
+    unsigned started;
+    pthread_t compactors[COMPACTORS_MAX];
+    pthread_t timer;
+    bool has_timer;
+};
+
+static unsigned compactors_of(const struct store *s)
+{
+    unsigned n = s->options.compactors ? s->options.compactors : 1;
+
+    return n > COMPACTORS_MAX ? COMPACTORS_MAX : n;
+}
+
+/* ---- The reserve --------------------------------------------------------------- */
+
+/* Once there is more than one segment; a small store needs none. */
+static void make_reserve(struct store *s)
+{
+    struct stat st;
+
+    if (s->options.read_only ||
+        fstatat(s->dir.fd, STORE_RESERVE, &st, 0) == 0)
+        return;
+    int fd = openat(s->dir.fd, STORE_RESERVE, O_WRONLY | O_CREAT | O_CLOEXEC,
+                    0666);
+    if (fd < 0)
+        return;
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0,
+                  (off_t)s->options.segment_size) != 0)
+        unlinkat(s->dir.fd, STORE_RESERVE, 0);
+    close(fd);
+}
+
+bool background_spend_reserve(struct store *store)
+{
+    return unlinkat(store->dir.fd, STORE_RESERVE, 0) == 0;
+}
+
+/* ---- Compactors ------------------------------------------------------------------ */
+
+static struct segment *without_hint(struct store *s)
+{
+    struct segment *found = NULL;
+
+    mutex_lock(&s->set.lock);
+    for (struct segment *g = s->set.first; g && !found; g = g->next)
+        if (g->sealed && !g->hinted && !g->busy && !g->bad) {
+            g->busy = g->hinted = true;     /* once is enough */
+            found = g;
+        }
+    mutex_unlock(&s->set.lock);
+    return found;
+}
+
+static bool closing(struct background *b)
+{
+    mutex_lock(&b->lock);
+    bool yes = b->closing;
+    mutex_unlock(&b->lock);
+    return yes;
+}
+
+static void write_hints(struct background *b)
+{
+    for (struct segment *g; !closing(b) && (g = without_hint(b->store));) {
+        load_write_hint(b->store, g);
+        segments_put_back(&b->store->set, &g, 1);
+    }
+}
+
+/* Whether a compaction may begin; if so this thread works. */
+static bool begin_work(struct background *b)
+{
+    mutex_lock(&b->lock);
+    bool may = !b->closing && !b->held;
+    b->working += may;
+    mutex_unlock(&b->lock);
+    return may;
+}
+
+static void end_work(struct background *b)
+{
+    mutex_lock(&b->lock);
+    b->working--;
+    b->crowded = false;
+    cond_broadcast(&b->changed);
+    mutex_unlock(&b->lock);
+}
+
+/* All that is due. */
+static void work_off(struct background *b)
+{
+    int did = 1;
+
+    write_hints(b);
+    while (did > 0 && begin_work(b)) {
+        make_reserve(b->store);
+        did = compact_some(b->store);
+        end_work(b);
+        if (did < 0 && did != -ECANCELED)
+            log_warn("compaction: error %d, the old files serve on", -did);
+    }
+}
+
+static void *compactor(void *arg)
+{
+    struct background *b = arg;
+    unsigned long seen = 0;
+
+    mutex_lock(&b->lock);
+    while (!b->closing) {
+        if (seen == b->wakes) {
+            cond_wait(&b->changed, &b->lock);
+            continue;
+        }
+        seen = b->wakes;
+        mutex_unlock(&b->lock);
+        work_off(b);
+        mutex_lock(&b->lock);
+        b->urgent = b->crowded = false;
+        cond_broadcast(&b->changed);
+    }
+    mutex_unlock(&b->lock);
+    return NULL;
+}
+
+void background_wake(struct store *store)
+{
+    struct background *b = store->background;
+
+    if (store->options.read_only)
+        return;
+    mutex_lock(&b->lock);
+    b->wakes++;
+    while (b->started < compactors_of(store) && !b->closing &&
+           thread_create(&b->compactors[b->started], compactor, b) == 0)
+        b->started++;
+    cond_broadcast(&b->changed);
+    mutex_unlock(&b->lock);
+}
+
+int background_enter(struct store *store)
+{
+    struct background *b = store->background;
+
+    mutex_lock(&b->lock);
+    while (b->held && !b->closing)
+        cond_wait(&b->changed, &b->lock);
+    int err = b->closing ? -ECANCELED : 0;
+    b->held = b->held || !err;
+    while (!err && b->working > 0)
+        cond_wait(&b->changed, &b->lock);
+    mutex_unlock(&b->lock);
+    return err;
+}
+
+void background_leave(struct store *store)
+{
+    struct background *b = store->background;
+
+    mutex_lock(&b->lock);
+    b->held = b->crowded = false;
+    cond_broadcast(&b->changed);
+    mutex_unlock(&b->lock);
+}
+
+/* Until the moment, or closing. With the lock. */
+static void wait_until_locked(struct background *b, uint64_t deadline)
+{
+    struct timespec until = deadline_timespec(deadline);
+
+    while (!b->closing && !deadline_over(deadline))
+        pthread_cond_timedwait(&b->changed, &b->lock, &until);
+}
+
+bool background_pause(struct store *store, uint64_t worked_ns)
+{
+    struct background *b = store->background;
+    unsigned share = store->options.compaction_share;
+
+    if (share == 0 || share > 100)
+        share = SHARE;
+    mutex_lock(&b->lock);
+    if (!b->held && !b->urgent && share < 100)
+        wait_until_locked(b, clock_now_ns() +
+                                 worked_ns * (100 - share) / share);
+    bool stop = b->closing;
+    mutex_unlock(&b->lock);
+    return stop;
+}
+
+/* ---- Writers ------------------------------------------------------------------------ */
+
+void background_judge(struct store *store)
+{
+    struct background *b = store->background;
+    struct segments_sum sum;
+
+    segments_sum(&store->set, &sum);
+    uint64_t garbage = sum.bytes - sum.live;
+    uint64_t slack = CROWDED * (uint64_t)store->options.segment_size;
+    mutex_lock(&b->lock);
+    b->urgent = garbage > sum.live / 2 + slack / 2;
+    b->crowded = garbage > sum.live + slack;
+    mutex_unlock(&b->lock);
+}
+
+void background_admit(struct store *store)
+{
+    struct background *b = store->background;
+
+    mutex_lock(&b->lock);
+    if (b->crowded && b->working > 0) {
+        uint64_t deadline = deadline_in_ms(ADMIT_MS);
+        struct timespec until = deadline_timespec(deadline);
+
+        while (b->crowded && b->working > 0 && !deadline_over(deadline))
+            pthread_cond_timedwait(&b->changed, &b->lock, &until);
+    }
+    mutex_unlock(&b->lock);
+}
+
+/* ---- Once a second -------------------------------------------------------------------- */
+
+static void *tick(void *arg)
+{
+    struct background *b = arg;
+
+    mutex_lock(&b->lock);
+    while (!b->closing) {
+        wait_until_locked(b, deadline_in_ms(INTERVAL_MS));
+        mutex_unlock(&b->lock);
+        store_make_durable(b->store);   /* the next change says it failed */
+        mutex_lock(&b->lock);
+    }
+    mutex_unlock(&b->lock);
+    return NULL;
+}
+
+/* ---- Starting and stopping ------------------------------------------------------------- */
+
+int background_start(struct store *store)
+{
+    struct background *b = calloc(1, sizeof *b);
+    pthread_condattr_t clock;
+    int err = 0;
+
+    if (!b)
+        return -ENOMEM;
+    b->store = store;
+    mutex_init(&b->lock);
+    lock_check(pthread_condattr_init(&clock), "pthread_condattr_init");
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    lock_check(pthread_cond_init(&b->changed, &clock), "pthread_cond_init");
+    pthread_condattr_destroy(&clock);
+    store->background = b;
+    if (store->options.durability == STORE_INTERVAL &&
+        !store->options.read_only)
+        err = thread_create(&b->timer, tick, b);
+    b->has_timer = !err && store->options.durability == STORE_INTERVAL &&
+                   !store->options.read_only;
+    return err;
+}
+
+void background_stop(struct store *store)
+{
+    struct background *b = store->background;
+
+    if (!b)
+        return;
+    mutex_lock(&b->lock);
+    b->closing = true;
+    cond_broadcast(&b->changed);
+    mutex_unlock(&b->lock);
+    if (b->has_timer)
+        thread_join(b->timer);
+    while (b->started > 0)
+        thread_join(b->compactors[--b->started]);
+    cond_release(&b->changed);
+    mutex_release(&b->lock);
+    free(b);
+    store->background = NULL;
+}

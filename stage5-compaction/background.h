@@ -1,0 +1,56 @@
+/* background.h -- what a store does when nobody asks it to.
+ *
+ * Given.
+ *
+ * Compactors: threads that look, whenever they are woken, whether there is so
+ * much garbage that a compaction is due (compact.h), and do it. The first one
+ * is started by the first wake, so a store that is opened for one get has
+ * none. Under STORE_INTERVAL another thread syncs once a second.
+ *
+ * A compaction does not take the machine for itself: after each piece of work
+ * it pauses for as long as the share of time that it may have asks for. When
+ * writers make garbage faster than that, it stops pausing; and if that is not
+ * enough, writers wait (background_admit).
+ *
+ * The reserve. A compaction needs room before it makes room. So a file with
+ * no length but blocks, KVS-RESERVE, holds a segment's worth of the disk; when
+ * a compaction finds no room, it gives that back, and tries again.
+ *
+ * Errors:  0 or a negative errno.
+ * Threads: any, but for start and stop.
+ */
+#ifndef STAGE5_BACKGROUND_H
+#define STAGE5_BACKGROUND_H
+
+#include "stage5-compaction/store_parts.h"
+
+#define STORE_RESERVE "KVS-RESERVE"
+
+int background_start(struct store *store);
+
+/* Ends what runs (a compaction is broken off) and joins the threads. */
+void background_stop(struct store *store);
+
+/* Something may be due. */
+void background_wake(struct store *store);
+
+/* The compactors keep away: until _leave, only the caller compacts. Waits for
+ * those that run. -ECANCELED: the store is being closed. */
+int background_enter(struct store *store);
+void background_leave(struct store *store);
+
+/* Called by a compaction after a piece of work that took so many ns: pauses as
+ * it should. True: break off, the store is being closed. */
+bool background_pause(struct store *store, uint64_t worked_ns);
+
+/* Called before a change: waits, for a second at most, while there is far too
+ * much garbage and a compaction is getting on with it. */
+void background_admit(struct store *store);
+
+/* The leader's, when a segment is full: looks whether writers must wait. */
+void background_judge(struct store *store);
+
+/* Gives the reserve back to the disk: whether there was one. */
+bool background_spend_reserve(struct store *store);
+
+#endif

@@ -1,0 +1,62 @@
+/* compact_due.c -- given. */
+#include <errno.h>
+
+#include "common/clock.h"
+#include "common/lock.h"
+#include "common/log.h"
+#include "stage5-compaction/compact.h"
+
+/* One that is chosen may turn out to be as large as before: what made it
+ * garbage was a tombstone that somebody else pins, too. */
+enum { ROUNDS = 3 };
+
+static int run_one(struct store *s, bool all)
+{
+    struct segment *inputs[COMPACT_INPUTS];
+    uint64_t began = clock_now_ns();
+    size_t n = compact_pick(s, inputs, all);
+
+    if (n == 0)
+        return 0;
+    int err = compact_run(s, inputs, n);
+    if (err)
+        return err;
+    mutex_lock(&s->numbers);
+    s->compactions++;
+    s->compaction_ns = clock_now_ns() - began;
+    uint64_t runs = s->compactions, ms = s->compaction_ns / 1000000;
+    mutex_unlock(&s->numbers);
+    log_info("compaction %llu: %zu segments in %llu ms",
+             (unsigned long long)runs, n, (unsigned long long)ms);
+    return 1;
+}
+
+int compact_some(struct store *store)
+{
+    return run_one(store, false);
+}
+
+static uint64_t garbage_of(struct store *s)
+{
+    struct segments_sum sum;
+
+    segments_sum(&s->set, &sum);
+    return sum.bytes - sum.live;
+}
+
+/* Each round takes every segment that has garbage at most a few times; the
+ * second finds the tombstones free that old segments pinned in the first. */
+int compact_all(struct store *store)
+{
+    for (int round = 0; round < ROUNDS && garbage_of(store) > 0; round++) {
+        struct segments_sum sum;
+        int did = 1;
+
+        segments_sum(&store->set, &sum);
+        for (uint64_t i = 0; did > 0 && i < sum.segments; i++)
+            did = run_one(store, true);
+        if (did < 0)
+            return did;
+    }
+    return 0;
+}

@@ -1,0 +1,407 @@
+/* load.c -- given. */
+#include "stage5-compaction/load.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/lock.h"
+#include "stage5-compaction/hint.h"
+
+enum { THREADS = 8, TOMB = -1 };
+
+/* A segment on its way into the index. */
+struct part {
+    struct segment *segment;
+    struct hint hint;
+    const unsigned char **entries;  /* where each begins, made when needed */
+    bool active;
+    int err;
+};
+
+struct loading {
+    struct store *store;
+    struct part *parts;         /* by generation */
+    struct part **at;           /* by slot */
+    size_t n;
+    int (*pass)(struct loading *l, struct part *part);
+
+    pthread_mutex_t lock;       /* guards: */
+    size_t next;                /* part to be taken */
+    uint64_t done, of;          /* bytes, for the progress */
+    pthread_mutex_t find;       /* guards the making of entries */
+};
+
+/* ---- Threads ----------------------------------------------------------------- */
+
+static struct part *take(struct loading *l)
+{
+    mutex_lock(&l->lock);
+    struct part *part = l->next < l->n ? &l->parts[l->next++] : NULL;
+    mutex_unlock(&l->lock);
+    return part;
+}
+
+static void *work(void *arg)
+{
+    struct loading *l = arg;
+
+    for (struct part *part; (part = take(l)) != NULL;)
+        part->err = l->pass(l, part);
+    return NULL;
+}
+
+/* As many threads as help; the caller is one of them, so that it goes on
+ * where none can be had. The first error in the order of the parts. */
+static int for_each_part(struct loading *l,
+                         int (*pass)(struct loading *, struct part *))
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    pthread_t threads[THREADS];
+    size_t more = cpus > THREADS ? THREADS : cpus > 1 ? (size_t)cpus : 1;
+    size_t started = 0;
+
+    l->pass = pass;
+    l->next = 0;
+    if (more > l->n)
+        more = l->n;
+    while (started + 1 < more &&
+           thread_create(&threads[started], work, l) == 0)
+        started++;
+    work(l);
+    while (started > 0)
+        thread_join(threads[--started]);
+    for (size_t i = 0; i < l->n; i++)
+        if (l->parts[i].err)
+            return l->parts[i].err;
+    return 0;
+}
+
+/* ---- What is in a segment ------------------------------------------------------ */
+
+static int add_entry(void *arg, const struct record *record,
+                     const struct log_position *at)
+{
+    return record->sequence == 0 ? 0 : hint_add(arg, record, at);
+}
+
+static int read_whole(struct store *s, struct segment *segment,
+                      struct hint *hint, bool active)
+{
+    return active ? log_replay(segment->log, add_entry, hint, NULL)
+                  : segment_each(segment, s->path, add_entry, hint);
+}
+
+static int save(struct store *s, struct segment *segment, struct hint *hint)
+{
+    return hint_save(hint, &s->dir, segment->generation, segment->salt,
+                     segment_end(segment));
+}
+
+static void tell(struct loading *l, const struct part *part)
+{
+    const struct store_options *o = &l->store->options;
+
+    mutex_lock(&l->lock);
+    l->done += segment_end(part->segment);
+    if (o->progress)
+        o->progress(o->progress_arg, l->done, l->of);
+    mutex_unlock(&l->lock);
+}
+
+static int pass_read(struct loading *l, struct part *part)
+{
+    struct store *s = l->store;
+    struct segment *segment = part->segment;
+    int err = part->active ? -ENOENT
+                           : hint_load(&part->hint, &s->dir,
+                                       segment->generation, segment->salt,
+                                       segment_end(segment));
+
+    segment->hinted = err == 0;
+    if (err && err != -ENOMEM) {
+        err = read_whole(s, segment, &part->hint, part->active);
+        if (!err && !part->active && !s->options.read_only)
+            segment->hinted = save(s, segment, &part->hint) == 0;
+    }
+    segment->first = part->hint.first;
+    segment->last = part->hint.last;
+    tell(l, part);
+    return err;
+}
+
+/* ---- Which is newer -------------------------------------------------------------- */
+
+struct finding {
+    const unsigned char **next;
+};
+
+static int note_entry(void *arg, const struct hint_entry *e)
+{
+    struct finding *f = arg;
+
+    *f->next++ = (const unsigned char *)e->key.ptr - HINT_ENTRY;
+    return 0;
+}
+
+static int make_entries(struct loading *l, struct part *part)
+{
+    int err = 0;
+
+    mutex_lock(&l->find);
+    if (!part->entries) {
+        struct finding f = { calloc(part->hint.entries, sizeof *f.next) };
+
+        part->entries = f.next;
+        err = f.next ? hint_each(&part->hint, note_entry, &f) : -ENOMEM;
+    }
+    mutex_unlock(&l->find);
+    return err;
+}
+
+/* The sequence number of the record at that place, which is in the part. */
+static int sequence_at(struct loading *l, struct part *part, uint64_t offset,
+                       uint64_t *sequence)
+{
+    size_t low = 0, high = part->hint.entries;
+    int err = make_entries(l, part);
+
+    while (!err && low < high) {
+        size_t middle = low + (high - low) / 2;
+        struct hint_entry e;
+
+        hint_entry_at(part->entries[middle], &e);
+        if (e.position.offset == offset) {
+            *sequence = e.sequence;
+            return 0;
+        }
+        if (e.position.offset < offset)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return err ? err : -EBADMSG;
+}
+
+/* ---- Into the index ----------------------------------------------------------------- */
+
+struct newer {
+    struct loading *l;
+    struct part *part;
+    const struct hint_entry *entry;
+    struct place place, before;
+    bool was_there, moved;
+    int err;
+};
+
+static enum table_decision newer_wins(void *arg, const struct slice *present,
+                                      struct slice *value)
+{
+    struct newer *n = arg;
+    uint64_t mine = n->entry->sequence, its = 0;
+
+    n->was_there = present != NULL;
+    n->moved = true;
+    if (present) {
+        memcpy(&n->before, present->ptr, sizeof n->before);
+        struct part *other = n->l->at[n->before.slot];
+
+        if (other != n->part && n->part->hint.first <= other->hint.last) {
+            if (n->part->hint.last >= other->hint.first)
+                n->err = sequence_at(n->l, other, n->before.offset, &its);
+            else
+                its = UINT64_MAX;
+        }
+        n->moved = !n->err && mine >= its;
+    }
+    *value = slice_of(&n->place, sizeof n->place);
+    return n->moved ? TABLE_REPLACE : TABLE_KEEP;
+}
+
+static uint64_t size_of(const struct hint_entry *e, uint32_t value_len)
+{
+    return record_size(e->key.len, value_len);
+}
+
+static void count_before(struct newer *n, const struct place *before)
+{
+    uint64_t size = size_of(n->entry, before->value_len);
+
+    if (before->value_len == (uint32_t)TOMB)
+        return;
+    mutex_lock(&n->l->store->set.lock);
+    n->l->at[before->slot]->segment->live -= (int64_t)size;
+    mutex_unlock(&n->l->store->set.lock);
+}
+
+static int learn_entry(void *arg, const struct hint_entry *e)
+{
+    struct newer *n = arg;
+    struct segment *segment = n->part->segment;
+    bool set = e->kind == RECORD_SET;
+    uint64_t size = size_of(e, e->position.value_len);
+
+    n->entry = e;
+    n->place = (struct place){ e->position.offset,
+                               set ? e->position.value_len : (uint32_t)TOMB,
+                               (uint32_t)segment->slot };
+    int err = table_update(n->l->store->index, e->key, newer_wins, n);
+    if (err || n->err)
+        return err ? err : n->err;
+    if (n->moved && n->was_there)
+        count_before(n, &n->before);
+    segment->bytes += size;
+    if (!set) {
+        segment->tombs += size;
+        if (e->sequence > segment->last_tomb)
+            segment->last_tomb = e->sequence;
+    } else if (n->moved) {
+        mutex_lock(&n->l->store->set.lock);
+        segment->live += (int64_t)size;
+        mutex_unlock(&n->l->store->set.lock);
+    }
+    return 0;
+}
+
+static int pass_learn(struct loading *l, struct part *part)
+{
+    struct newer n = { .l = l, .part = part };
+
+    return hint_each(&part->hint, learn_entry, &n);
+}
+
+static enum table_decision drop_tomb(void *arg, const struct slice *present,
+                                     struct slice *value)
+{
+    struct place place;
+
+    (void)arg;
+    (void)value;
+    if (!present)
+        return TABLE_KEEP;
+    memcpy(&place, present->ptr, sizeof place);
+    return place.value_len == (uint32_t)TOMB ? TABLE_DELETE : TABLE_KEEP;
+}
+
+static int forget_entry(void *arg, const struct hint_entry *e)
+{
+    struct loading *l = arg;
+
+    return e->kind == RECORD_SET
+               ? 0
+               : table_update(l->store->index, e->key, drop_tomb, NULL);
+}
+
+static int pass_forget(struct loading *l, struct part *part)
+{
+    return part->segment->tombs == 0
+               ? 0
+               : hint_each(&part->hint, forget_entry, l);
+}
+
+/* ---- All of it -------------------------------------------------------------------------- */
+
+static int make_index(struct loading *l)
+{
+    struct table_options options = { 0 };
+    uint64_t entries = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        entries += l->parts[i].hint.entries;
+    options.buckets = entries / 2;
+    return table_create(&l->store->index, &options);
+}
+
+static int gather(struct loading *l, struct segment *active)
+{
+    struct segments *set = &l->store->set;
+    size_t n = 0;
+
+    for (struct segment *s = set->first; s; s = s->next)
+        n++;
+    l->parts = calloc(n ? n : 1, sizeof *l->parts);
+    l->at = calloc(SEGMENTS_MAX, sizeof *l->at);
+    if (!l->parts || !l->at)
+        return -ENOMEM;
+    for (struct segment *s = set->first; s; s = s->next) {
+        struct part *part = &l->parts[l->n++];
+
+        part->segment = s;
+        part->active = s == active;
+        l->at[s->slot] = part;
+        l->of += segment_end(s);
+    }
+    return 0;
+}
+
+static void settle(struct loading *l)
+{
+    struct store *s = l->store;
+
+    for (size_t i = 0; i < l->n; i++) {
+        const struct segment *segment = l->parts[i].segment;
+
+        if (segment->last > s->sequence)
+            s->sequence = segment->last;
+        if (segment->birth > s->sequence)
+            s->sequence = segment->birth;
+    }
+    s->applied = s->sequence;
+}
+
+static void loading_release(struct loading *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        hint_release(&l->parts[i].hint);
+        free(l->parts[i].entries);
+    }
+    free(l->parts);
+    free(l->at);
+    mutex_release(&l->lock);
+    mutex_release(&l->find);
+}
+
+int load_index(struct store *store, struct segment *active)
+{
+    struct loading l = { .store = store };
+
+    mutex_init(&l.lock);
+    mutex_init(&l.find);
+    int err = gather(&l, active);
+    if (!err)
+        err = for_each_part(&l, pass_read);
+    if (!err)
+        err = make_index(&l);
+    if (!err)
+        err = for_each_part(&l, pass_learn);
+    if (!err)
+        err = for_each_part(&l, pass_forget);
+    if (!err)
+        settle(&l);
+    loading_release(&l);
+    return err;
+}
+
+int load_write_hint(struct store *store, struct segment *segment)
+{
+    struct hint hint;
+
+    hint_init(&hint);
+    int err = read_whole(store, segment, &hint, false);
+    if (!err)
+        err = save(store, segment, &hint);
+    hint_release(&hint);
+    return err;
+}
+
+bool load_has_hint(struct store *store, const struct segment *segment)
+{
+    struct hint hint;
+
+    hint_init(&hint);
+    int err = hint_load(&hint, &store->dir, segment->generation,
+                        segment->salt, segment_end(segment));
+    hint_release(&hint);
+    return err == 0;
+}

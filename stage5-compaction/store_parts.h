@@ -1,0 +1,94 @@
+/* store_parts.h -- what the files of the store of many logs share.
+ *
+ * Given.
+ *
+ * A change goes through these hands:
+ *
+ *   store_apply -> commit_run -> batch_commit (the leader's) -> store_write
+ *                                                            -> store_learn
+ * and a get through these:
+ *
+ *   store_get, store_apply -> (index, inside the epoch) -> store_read
+ *
+ * Who may do what:
+ *   the leader (commit.h)    appends to `active`, gives sequence numbers,
+ *                            moves the index on, begins the next segment
+ *   compactors               make segments out of sealed ones; move the index
+ *                            from the old place to the new if it is still
+ *                            the old
+ *   readers                  anything, at any time, inside the epoch
+ *
+ * Locks, in this order; none is held while waiting for a reader:
+ *   the leader's role; `jobs`, the compactors'; the set's `lock`; `numbers`.
+ */
+#ifndef STAGE5_STORE_PARTS_H
+#define STAGE5_STORE_PARTS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "stage2-server/dir.h"
+#include "stage2-server/store.h"
+#include "stage2-server/table.h"
+#include "stage5-compaction/commit.h"
+#include "stage5-compaction/segments.h"
+
+enum { STORE_FORMAT = 2 };
+
+struct background;
+
+struct store {
+    struct dir dir;             /* these are set once */
+    char *path;
+    struct store_options options;
+    struct table *index;        /* key -> struct place */
+    struct segments set;
+    struct commit commit;
+    struct background *background;
+
+    /* The leader's. */
+    struct segment *active;     /* NULL: the next change begins one */
+    uint64_t sequence;          /* of the last change */
+    uint64_t synced;            /* so far `active` is known to be durable */
+
+    pthread_mutex_t numbers;    /* guards: */
+    uint64_t applied;           /* the index knows all changes up to it */
+    uint64_t next_generation;   /* none is used twice */
+    bool failed;                /* a sync has failed: no more changes */
+    uint64_t compactions, compaction_ns, syncs;
+};
+
+/* ---- store.c, yours ---------------------------------------------------------- */
+
+/* Inside the epoch: the value of the record there.  (5.5) */
+int store_read(struct store *store, struct slice key,
+               const struct place *place, struct buf *value);
+
+/* The leader's: puts the records behind the active segment, with one write,
+ * and begins a new segment before, if they do not fit; under STORE_ALWAYS
+ * syncs. On an error none of them is there.  (5.5) */
+int store_write(struct store *store, struct record *records, size_t n,
+                struct log_position *positions);
+
+/* The leader's, inside the epoch: a record that was written reaches the
+ * index.  (5.5) */
+int store_learn(struct store *store, const struct record *record,
+                const struct log_position *position);
+
+/* ---- Helpers, given: store_help.c -------------------------------------------- */
+
+/* No more changes; the answer is err. */
+int store_fail(struct store *store, int err);
+bool store_failed(struct store *store);
+
+/* A generation that no file has had. */
+uint64_t store_next_generation(struct store *store);
+
+/* The leader's: what `active` holds is on the disk. */
+int store_sync_active(struct store *store);
+
+/* All changes that the index knows when it is called are on the disk. Most of
+ * the work is done beside the writers. */
+int store_make_durable(struct store *store);
+
+#endif
