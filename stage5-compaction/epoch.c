@@ -387,11 +387,12 @@ void epoch_destroy(struct epoch *epoch)
     if (!epoch)
         return;
     epoch_forget(epoch);
+    for (struct epoch_reader *r = acquire(&epoch->readers); r; r = r->next)
+        assert(r->depth == 0);
     while (epoch_reclaim(epoch) > 0)
         ;   /* what is reclaimed may retire something else */
     for (struct epoch_reader *r = acquire(&epoch->readers), *next; r; r = next) {
         next = r->next;
-        assert(r->depth == 0);
         free(r);
     }
     for (int i = 0; i < LANES; i++) {

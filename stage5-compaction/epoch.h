@@ -75,8 +75,9 @@ void epoch_leave(struct epoch_reader *reader);
 /* `what` was unlinked before this call: who enters now cannot find it. Calls
  * fn(arg, what) once, when no reader can have it any more: later, in a thread
  * that calls retire, reclaim, synchronize or destroy. `bytes` is what it
- * holds, more or less. Never fails: without memory to remember it, waits
- * until it may call fn itself. So: from outside only.  (5.2) */
+ * holds, more or less. Never fails. Waits for readers only if there is no
+ * memory to remember it, and then calls fn itself; so: from outside only.
+ * (5.2) */
 void epoch_retire(struct epoch *epoch, void *what, size_t bytes,
                   epoch_reclaim_fn *fn, void *arg);
 
@@ -85,11 +86,12 @@ void epoch_retire(struct epoch *epoch, void *what, size_t bytes,
 size_t epoch_reclaim(struct epoch *epoch);
 
 /* Returns when every reader that was inside at the call has left at least
- * once; what was retired before the call is then reclaimed, or another thread
- * is just at it. From outside only.  (5.2) */
+ * once, whoever has entered since. From outside only.  (5.1)
+ * What was retired before the call is then reclaimed, or another thread is
+ * just at it.  (5.2) */
 void epoch_synchronize(struct epoch *epoch);
 
-/* Fills in what is true now.  (5.2) */
+/* Fills in what is true now.  (5.1: readers; 5.2: the rest) */
 void epoch_stats(struct epoch *epoch, struct epoch_stats *stats);
 
 /* ---- Given: epoch_here.c -------------------------------------------------- */

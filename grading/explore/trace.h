@@ -6,8 +6,8 @@
  * _exit or was killed; and the front end sees by `steps` whether it moves.
  *
  * Shapes: an object is a letter in the top byte (M mutex, C condition, R
- *         rwlock, S semaphore, B barrier, O once, L spin lock, T thread)
- *         and a number, counted from 1 in order of first use. Threads are
+ *         rwlock, S semaphore, B barrier, O once, L spin lock, W word of
+ *         publish.h, T thread) and a number, counted from 1 in order of first use. Threads are
  *         numbered in order of creation; 1 is main.
  */
 #ifndef EXPLORE_TRACE_H
@@ -33,6 +33,7 @@ enum trace_op {
     OP_CANCEL, OP_BLOCKED, OP_LOCK, OP_BUSY, OP_UNLOCK, OP_WAIT, OP_WOKEN,
     OP_SPURIOUS, OP_TIMED_OUT, OP_SIGNAL, OP_BROADCAST, OP_RDLOCK, OP_WRLOCK,
     OP_POST, OP_TAKE, OP_BARRIER, OP_ONCE, OP_SLEEP, OP_YIELD, OP_DESTROY,
+    OP_PUBLISH, OP_ACQUIRE, OP_ENTER, OP_LEAVE, OP_LOOK,
 };
 
 enum trace_kind {

@@ -52,6 +52,8 @@ static const char *op_word(enum trace_op op)
         [OP_WRLOCK] = "write-lock", [OP_POST] = "post", [OP_TAKE] = "take",
         [OP_BARRIER] = "passes", [OP_ONCE] = "once", [OP_SLEEP] = "sleeps",
         [OP_YIELD] = "yields", [OP_DESTROY] = "destroy", [OP_NONE] = "uses",
+        [OP_PUBLISH] = "publish", [OP_ACQUIRE] = "acquire",
+        [OP_ENTER] = "enters", [OP_LEAVE] = "leaves", [OP_LOOK] = "looks at",
     };
 
     return words[op];
