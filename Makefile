@@ -179,7 +179,17 @@ EPOCH      := $(call stage5,epoch epoch_here)
 TABLE_lf   := $(call stage5,table_lf) $(EPOCH)
 TABLE_full := $(if $(STUDENT),$(if $(shell grep -l not_written \
 	stage5-compaction/epoch.c stage5-compaction/table_lf.c),$(TABLE),$(TABLE_lf)),$(TABLE_lf))
-STORE_LINKED := $(sort $(patsubst $(TABLE),$(TABLE_full),$(STORE_LINKED)))
+# 5B: a store of many logs, which is stage 2's `kvs` grown up; in the programs
+# of the whole course it takes its place, once it is written.
+SRC_OF_many := stage5-compaction/store
+MANY_PARTS  := $(call stage5,store_help batch load hint segment segments commit \
+	compact compact_due background) $(EPOCH)
+MANY_BASE    = $(call stage2,dir) $(LOG) $(TABLE_full) $(SLAB)
+STORE_many   = $(B)/$(SRC_OF_many).o $(MANY_PARTS) $(MANY_BASE)
+MANY := $(if $(STUDENT),$(if $(shell grep -l not_written stage5-compaction/*.c),,yes),yes)
+full_store = $(sort $(patsubst $(TABLE),$(TABLE_full),$(if $(and $(MANY),$(filter kvs,$(STORES_IN))),\
+	$(patsubst $(B)/$(SRC_OF_kvs)%,$(B)/$(SRC_OF_many)%,$(1)) $(MANY_PARTS) $(MANY_BASE),$(1))))
+STORE_LINKED := $(call full_store,$(STORE_LINKED))
 
 # The programs of the whole course.
 $(B)/kvs: $(call stage2,kvs) $(FILES) $(MINE) $(COMMON) \
@@ -403,11 +413,24 @@ $(addprefix $(B)/tests/,epoch_test table_lf_test table_lf_test.ref): private EXT
 TESTS5A := $(addprefix $(B)/tests/,epoch_test table_test-lf table_lf_test)
 REFS5A  := table_test-lf table_lf_test
 
+# Stage 5B: the store's cases once more, with the store of many logs.
+many_tests = $(patsubst %,$(B)/tests/%-many.o,$(1)) $(patsubst %,$(B)/tests/%.o,$(2)) $(DRIVER)
+$(B)/tests/%-many.o: tests/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) -DSTORE_IS_many -MMD -MP -c -o $@ $<
+$(B)/tests/store_test-many: $(call many_tests,$(STORE_CASES),history_crew $(HISTORY) scratch) \
+	$(STORE_many) $(MINE) $(COMMON)
+$(B)/tests/store_test-many: private EXTRA := $(noisy)
+$(B)/tests/crash_test-many: $(call many_tests,crash_test crash_fault_test crash_store,$(CRASH)) \
+	$(STORE_many) $(MINE) $(COMMON)
+$(B)/tests/crash_test-many: private EXTRA := $(wrapped)
+TESTS5B := $(addprefix $(B)/tests/,store_test-many crash_test-many)
+
 # Every part P may have TESTSP, REFSP (tests that are also run with REF's earlier
 # modules), BENCHP (programs measured) and ALSOP (what else its tests need).
 REFS1  := pool_test-shared
 ALSO2C  = $(STAGE2)
-TESTS  := $(addprefix $(B)/tests/,$(GIVEN_TESTS) pool_test-any) \
+TESTS  := $(addprefix $(B)/tests/,$(GIVEN_TESTS) pool_test-any) $(TESTS5B) \
 	$(foreach p,$(PARTS),$(TESTS$(p)))
 BENCHES := $(foreach p,$(PARTS),$(BENCH$(p)))
 
@@ -503,6 +526,7 @@ as = -DPOOL_AS=$(1) -include stage3-abstract/pool_map.h
 as_store = -DSTORE_AS=$(1) -include stage3-abstract/store_map.h
 $(foreach p,$(POOLS),$(eval $(B)/$(SRC_$(p))-as.o: AS := $(call as,$(p))))
 $(foreach s,$(STORES_HERE),$(eval $(B)/$(SRC_OF_$(s))-as.o: AS := $(call as_store,$(s))))
+$(B)/$(SRC_OF_many)-as.o: AS := $(call as_store,kvs)
 $(B)/%-as.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -w $(AS) -MMD -MP -c -o $@ $<

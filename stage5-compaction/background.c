@@ -16,8 +16,9 @@
 enum {
     INTERVAL_MS = 1000,
     ADMIT_MS = 1000,
+    LOOK_MS = 20,           /* after which we look whether readers have left */
     SHARE = 50,             /* percent of the time, unless the options say */
-    CROWDED = 4,            /* segments of garbage beside as much as is live:
+    CROWDED = 2,            /* segments of garbage beside as much as is live:
                                from there on writers wait */
     COMPACTORS_MAX = 8
 };
@@ -43,6 +44,20 @@ static unsigned compactors_of(const struct store *s)
     unsigned n = s->options.compactors ? s->options.compactors : 1;
 
     return n > COMPACTORS_MAX ? COMPACTORS_MAX : n;
+}
+
+static void wait_once_locked(struct background *b, uint64_t deadline)
+{
+    struct timespec until = deadline_timespec(deadline);
+
+    pthread_cond_timedwait(&b->changed, &b->lock, &until);
+}
+
+/* Until the moment, or closing. */
+static void wait_until_locked(struct background *b, uint64_t deadline)
+{
+    while (!b->closing && !deadline_over(deadline))
+        wait_once_locked(b, deadline);
 }
 
 /* ---- The reserve --------------------------------------------------------------- */
@@ -116,7 +131,6 @@ static void end_work(struct background *b)
 {
     mutex_lock(&b->lock);
     b->working--;
-    b->crowded = false;
     cond_broadcast(&b->changed);
     mutex_unlock(&b->lock);
 }
@@ -130,10 +144,28 @@ static void work_off(struct background *b)
     while (did > 0 && begin_work(b)) {
         make_reserve(b->store);
         did = compact_some(b->store);
+        background_judge(b->store);
         end_work(b);
         if (did < 0 && did != -ECANCELED)
             log_warn("compaction: error %d, the old files serve on", -did);
     }
+}
+
+/* Until somebody wakes us. While readers keep segments from being closed we
+ * look again and again whether they have left. With the lock. */
+static void wait_for_work_locked(struct background *b, unsigned long seen)
+{
+    struct segments *set = &b->store->set;
+
+    mutex_unlock(&b->lock);
+    bool more = epoch_reclaim(set->epoch) > 0;
+    mutex_lock(&b->lock);
+    if (seen != b->wakes || b->closing)
+        return;
+    if (more)
+        wait_once_locked(b, deadline_in_ms(LOOK_MS));
+    else
+        cond_wait(&b->changed, &b->lock);
 }
 
 static void *compactor(void *arg)
@@ -144,7 +176,7 @@ static void *compactor(void *arg)
     mutex_lock(&b->lock);
     while (!b->closing) {
         if (seen == b->wakes) {
-            cond_wait(&b->changed, &b->lock);
+            wait_for_work_locked(b, seen);
             continue;
         }
         seen = b->wakes;
@@ -198,15 +230,6 @@ void background_leave(struct store *store)
     mutex_unlock(&b->lock);
 }
 
-/* Until the moment, or closing. With the lock. */
-static void wait_until_locked(struct background *b, uint64_t deadline)
-{
-    struct timespec until = deadline_timespec(deadline);
-
-    while (!b->closing && !deadline_over(deadline))
-        pthread_cond_timedwait(&b->changed, &b->lock, &until);
-}
-
 bool background_pause(struct store *store, uint64_t worked_ns)
 {
     struct background *b = store->background;
@@ -244,12 +267,11 @@ void background_admit(struct store *store)
     struct background *b = store->background;
 
     mutex_lock(&b->lock);
-    if (b->crowded && b->working > 0) {
+    if (b->crowded && b->started > 0) {
         uint64_t deadline = deadline_in_ms(ADMIT_MS);
-        struct timespec until = deadline_timespec(deadline);
 
-        while (b->crowded && b->working > 0 && !deadline_over(deadline))
-            pthread_cond_timedwait(&b->changed, &b->lock, &until);
+        while (b->crowded && !deadline_over(deadline))
+            wait_once_locked(b, deadline);
     }
     mutex_unlock(&b->lock);
 }

@@ -387,6 +387,7 @@ static void end_inputs(struct compaction *c)
 
     for (size_t i = 0; i < c->n; i++)
         segments_remove(&c->store->set, c->inputs[i]);
+    epoch_reclaim(c->store->set.epoch);     /* descriptors are few */
     if (gone)
         segments_put_back(&c->store->set, &c->output, 1);
 }

@@ -44,10 +44,21 @@ static uint64_t garbage_of(struct store *s)
     return sum.bytes - sum.live;
 }
 
+/* Who asks for it by name gives those another chance that could not be read:
+ * and learns of it when they still cannot. */
+static void forgive(struct store *s)
+{
+    mutex_lock(&s->set.lock);
+    for (struct segment *g = s->set.first; g; g = g->next)
+        g->bad = false;
+    mutex_unlock(&s->set.lock);
+}
+
 /* Each round takes every segment that has garbage at most a few times; the
  * second finds the tombstones free that old segments pinned in the first. */
 int compact_all(struct store *store)
 {
+    forgive(store);
     for (int round = 0; round < ROUNDS && garbage_of(store) > 0; round++) {
         struct segments_sum sum;
         int did = 1;

@@ -9,7 +9,11 @@
 #include "common/lock.h"
 #include "stage5-compaction/hint.h"
 
-enum { THREADS = 8, TOMB = -1 };
+enum {
+    THREADS = 8,
+    TOMB = -1,              /* a place's value_len: there is no value */
+    PROGRESS = 4 * 1024 * 1024  /* bytes from one report to the next */
+};
 
 /* A segment on its way into the index. */
 struct part {
@@ -80,17 +84,41 @@ static int for_each_part(struct loading *l,
 
 /* ---- What is in a segment ------------------------------------------------------ */
 
+/* More bytes were looked at. */
+static void tell(struct loading *l, uint64_t more)
+{
+    const struct store_options *o = &l->store->options;
+
+    mutex_lock(&l->lock);
+    l->done += more;
+    if (o->progress)
+        o->progress(o->progress_arg, l->done, l->of);
+    mutex_unlock(&l->lock);
+}
+
+struct reading {
+    struct loading *loading;    /* NULL: nobody wants to know */
+    struct hint *hint;
+    uint64_t told;
+};
+
 static int add_entry(void *arg, const struct record *record,
                      const struct log_position *at)
 {
-    return record->sequence == 0 ? 0 : hint_add(arg, record, at);
+    struct reading *r = arg;
+
+    if (r->loading && at->offset - r->told >= PROGRESS) {
+        tell(r->loading, at->offset - r->told);
+        r->told = at->offset;
+    }
+    return record->sequence == 0 ? 0 : hint_add(r->hint, record, at);
 }
 
 static int read_whole(struct store *s, struct segment *segment,
-                      struct hint *hint, bool active)
+                      struct reading *r, bool active)
 {
-    return active ? log_replay(segment->log, add_entry, hint, NULL)
-                  : segment_each(segment, s->path, add_entry, hint);
+    return active ? log_replay(segment->log, add_entry, r, NULL)
+                  : segment_each(segment, s->path, add_entry, r);
 }
 
 static int save(struct store *s, struct segment *segment, struct hint *hint)
@@ -99,21 +127,12 @@ static int save(struct store *s, struct segment *segment, struct hint *hint)
                      segment_end(segment));
 }
 
-static void tell(struct loading *l, const struct part *part)
-{
-    const struct store_options *o = &l->store->options;
-
-    mutex_lock(&l->lock);
-    l->done += segment_end(part->segment);
-    if (o->progress)
-        o->progress(o->progress_arg, l->done, l->of);
-    mutex_unlock(&l->lock);
-}
-
 static int pass_read(struct loading *l, struct part *part)
 {
     struct store *s = l->store;
     struct segment *segment = part->segment;
+    struct reading reading = { l, &part->hint, 0 };
+    uint64_t size = segment_end(segment);   /* a torn tail with it */
     int err = part->active ? -ENOENT
                            : hint_load(&part->hint, &s->dir,
                                        segment->generation, segment->salt,
@@ -121,13 +140,13 @@ static int pass_read(struct loading *l, struct part *part)
 
     segment->hinted = err == 0;
     if (err && err != -ENOMEM) {
-        err = read_whole(s, segment, &part->hint, part->active);
+        err = read_whole(s, segment, &reading, part->active);
         if (!err && !part->active && !s->options.read_only)
             segment->hinted = save(s, segment, &part->hint) == 0;
     }
     segment->first = part->hint.first;
     segment->last = part->hint.last;
-    tell(l, part);
+    tell(l, size - reading.told);
     return err;
 }
 
@@ -369,8 +388,10 @@ int load_index(struct store *store, struct segment *active)
     mutex_init(&l.lock);
     mutex_init(&l.find);
     int err = gather(&l, active);
-    if (!err)
+    if (!err) {
+        tell(&l, 0);
         err = for_each_part(&l, pass_read);
+    }
     if (!err)
         err = make_index(&l);
     if (!err)
@@ -388,7 +409,8 @@ int load_write_hint(struct store *store, struct segment *segment)
     struct hint hint;
 
     hint_init(&hint);
-    int err = read_whole(store, segment, &hint, false);
+    int err = read_whole(store, segment,
+                         &(struct reading){ .hint = &hint }, false);
     if (!err)
         err = save(store, segment, &hint);
     hint_release(&hint);

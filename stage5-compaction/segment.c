@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/file.h"
@@ -266,6 +267,21 @@ static int sync_file(int fd)
     return 0;
 }
 
+/* Cuts off what is behind the end, if there is anything. */
+static int cut_room(const struct segment *s)
+{
+    struct stat st;
+
+    if (fstat(s->fd, &st) != 0)
+        return -errno;
+    if ((uint64_t)st.st_size == segment_end(s))
+        return 0;
+    while (ftruncate(s->fd, (off_t)segment_end(s)) != 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
 /* The mark is written after a sync and says that all before it is durable;
  * the mark itself is synced by the second one. */
 int segment_seal(struct segment *segment)
@@ -274,12 +290,9 @@ int segment_seal(struct segment *segment)
 
     if (!err)
         err = log_mark(segment->log);
-    while (!err && ftruncate(segment->fd, (off_t)segment_end(segment)) != 0)
-        if (errno != EINTR)
-            err = -errno;
     if (!err)
-        err = sync_file(segment->fd);
-    return err;
+        err = cut_room(segment);
+    return err ? err : sync_file(segment->fd);
 }
 
 /* ---- Reading ------------------------------------------------------------------ */

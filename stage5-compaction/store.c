@@ -71,11 +71,17 @@ int store_get(struct store *store, struct slice key, struct buf *value)
 /* ---- Writing ------------------------------------------------------------------- */
 
 /* The active segment is full. All of it is on the disk before the next one
- * has a record: so only the last one can lose something. */
+ * has a record: so only the last one can lose something. If there is no room
+ * for the mark at its end, it stays the active one. */
 static int seal_active(struct store *s)
 {
-    int err = segment_seal(s->active);
+    int err = store_sync_active(s);
 
+    if (!err)
+        err = log_mark(s->active->log);
+    if (err)
+        return err;
+    err = segment_seal(s->active);
     if (err)
         return store_fail(s, err);
     mutex_lock(&s->set.lock);
@@ -262,6 +268,8 @@ int store_compact(struct store *store)
     if (!err)
         err = compact_all(store);
     background_leave(store);
+    if (epoch_reclaim(store->set.epoch) > 0)
+        background_wake(store);     /* it looks when the readers have left */
     return err;
 }
 
@@ -518,10 +526,7 @@ static int start(struct store *s, const char *path)
         s->active = active;
     if (active)
         s->synced = segment_end(active);
-    err = background_start(s);
-    if (!err && s->set.first && s->set.first->next)
-        background_wake(s);
-    return err;
+    return background_start(s);
 }
 
 static int store_init(struct store *s, const struct store_options *o)

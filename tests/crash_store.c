@@ -207,6 +207,27 @@ bool all_stored(struct store *store, struct crash_seen *seen)
     return true;
 }
 
+/* Of logs and their hints a store of stage 5 may have any number; and what is
+ * held in reserve. */
+static bool may_be_many(int dir, const char *name)
+{
+#ifdef STORE_IS_many
+    char log[64];
+    const char *dot = strrchr(name, '.');
+
+    if (strcmp(name, "KVS-RESERVE") == 0 || (dot && !strcmp(dot, ".log")))
+        return true;
+    if (!dot || strcmp(dot, ".hint") != 0)
+        return false;
+    snprintf(log, sizeof log, "%.*s.log", (int)(dot - name), name);
+    return faccessat(dir, log, F_OK, 0) == 0;
+#else
+    (void)dir;
+    (void)name;
+    return false;
+#endif
+}
+
 unsigned store_files(const char *root)
 {
     char path[160];
@@ -215,7 +236,7 @@ unsigned store_files(const char *root)
     store_path(root, path);
     DIR *dir = opendir(path);
     for (struct dirent *e; dir && (e = readdir(dir));)
-        n += e->d_name[0] != '.';
+        n += e->d_name[0] != '.' && !may_be_many(dirfd(dir), e->d_name);
     if (dir)
         closedir(dir);
     return n;

@@ -15,6 +15,12 @@
 #ifndef STORE_NAME
 #define STORE_NAME "kvs"
 #endif
+/* Descriptors of an open store. */
+#ifdef STORE_IS_many
+enum { STORE_FILES = 16 };      /* one a segment, and there are few */
+#else
+enum { STORE_FILES = 6 };
+#endif
 #ifdef STORE_IS_mem
 enum { STORE_KEEPS = 0 };       /* what was set is there when it is reopened */
 #else
