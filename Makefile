@@ -185,8 +185,8 @@ SRC_OF_many := stage5-compaction/store
 # Until task 5.8 is done, its tests have one that commits for one at a time.
 COMMIT      := $(if $(if $(STUDENT),$(shell grep -ls not_written stage5-compaction/commit.c)),\
 	$(B)/tests/commit_one.o,$(call stage5,commit))
-MANY_PARTS  := $(call stage5,store_help batch load hint segment segments compact \
-	compact_due background) $(COMMIT) $(EPOCH)
+MANY_PARTS  := $(call stage5,store_help store_files batch load hint segment segments compact \
+	compact_due copies background) $(COMMIT) $(EPOCH)
 MANY_BASE    = $(call stage2,dir) $(LOG) $(TABLE_full) $(SLAB)
 STORE_many   = $(B)/$(SRC_OF_many).o $(MANY_PARTS) $(MANY_BASE)
 MANY := $(if $(STUDENT),$(if $(shell grep -ls not_written stage5-compaction/*.c),,yes),yes)
