@@ -421,21 +421,31 @@ many_tests = $(patsubst %,$(B)/tests/%-many.o,$(1)) $(patsubst %,$(B)/tests/%.o,
 $(B)/tests/%-many.o: tests/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) -DSTORE_IS_many -MMD -MP -c -o $@ $<
-# A test of that store: NAME, its objects, how they are linked; and once more
-# with REF's log, table and epochs.
-MANY_EARLIER := $(call stage2,log table slab) $(call stage5,epoch table_lf commit)
+# A test of that store: NAME, its objects, how they are linked, and, for a
+# second program, which modules come from REF: those of earlier tasks. So cases
+# of 5.6 and 5.7 are in programs of their own, though the objects are the same.
+MANY_EARLIER := $(call stage2,log table slab) $(call stage5,epoch table_lf)
+MANY_STORE   := $(B)/$(SRC_OF_many).o $(MANY_EARLIER) $(call stage5,commit)
 define many_program
 $(B)/tests/$(1): $(2) $(STORE_many) $(MINE) $(COMMON)
-$(B)/tests/$(1).ref: $(2) $(filter-out $(MANY_EARLIER),$(STORE_many)) \
-	$(addprefix $(REF)/,$(filter $(MANY_EARLIER),$(STORE_many))) $(MINE) $(COMMON)
+$(B)/tests/$(1).ref: $(2) $(filter-out $(4),$(STORE_many)) $(MINE) \
+	$(addprefix $(REF)/,$(filter $(4),$(STORE_many))) $(COMMON)
 $(B)/tests/$(1) $(B)/tests/$(1).ref: private EXTRA := $(3)
 endef
-many_program_of = $(eval $(call many_program,$(1),$(2),$(3)))
-$(call many_program_of,store_test-many,$(call many_tests,$(STORE_CASES),\
-	history_crew $(HISTORY) scratch),$(noisy))
-$(call many_program_of,crash_test-many,$(call many_tests,crash_test \
-	crash_fault_test crash_store,$(CRASH)),$(wrapped))
-REFS5B  := store_test-many crash_test-many
+many_program_of = $(eval $(call many_program,$(1),$(2),$(3),$(4)))
+many_store := $(call many_tests,$(STORE_CASES),history_crew $(HISTORY) scratch)
+many_crash := $(call many_tests,crash_test crash_fault_test crash_store,$(CRASH))
+$(call many_program_of,store_test-many,$(many_store),$(noisy),$(MANY_EARLIER) $(COMMIT))
+$(call many_program_of,compact_test-many,$(many_store),$(noisy),$(MANY_STORE) $(COMMIT))
+$(call many_program_of,crash_test-many,$(many_crash),$(wrapped),$(MANY_EARLIER) $(COMMIT))
+$(call many_program_of,crash_compact_test-many,$(many_crash),$(wrapped),$(MANY_STORE) $(COMMIT))
+$(call test,commit_test,commit_test scratch,$(filter-out $(COMMIT) $(MANY_STORE) \
+	$(call stage5,compact),$(STORE_many)) $(call stage5,commit),$(filter-out \
+	$(call stage5,commit),$(filter $(MANY_STORE) $(call stage5,compact),$(STORE_many))))
+$(B)/tests/commit_test $(B)/tests/commit_test.ref: private EXTRA := \
+	$(addprefix -Wl$(comma)--wrap=,fsync fdatasync)
+REFS5B  := store_test-many compact_test-many crash_test-many \
+	crash_compact_test-many commit_test
 TESTS5B := $(addprefix $(B)/tests/,$(REFS5B))
 ALSO5B  :=
 BENCH5B :=
