@@ -447,8 +447,16 @@ $(B)/tests/commit_test $(B)/tests/commit_test.ref: private EXTRA := \
 REFS5B  := store_test-many compact_test-many crash_test-many \
 	crash_compact_test-many commit_test
 TESTS5B := $(addprefix $(B)/tests/,$(REFS5B))
-ALSO5B  :=
-BENCH5B :=
+BENCH5B := $(addprefix $(B)/tests/,table_bench-lf table_bench-striped \
+	get_bench-compacting get_bench-quiet)
+$(B)/tests/table_bench-lf: $(B)/tests/table_bench.o $(TABLE_lf) $(SLAB) $(MINE) $(COMMON)
+$(B)/tests/table_bench-striped: $(B)/tests/table_bench.o $(TABLE) $(SLAB) $(MINE) $(COMMON)
+$(B)/tests/get_bench-compacting $(B)/tests/get_bench-quiet: $(B)/tests/get_bench-%: \
+  $(B)/tests/get_bench-%.o $(B)/tests/scratch.o $(DRIVER) $(STORE_many) $(MINE) $(COMMON)
+$(B)/tests/get_bench-%.o: tests/get_bench.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(if $(filter compacting,$*),-DCOMPACTING) \
+	 -MMD -MP -c -o $@ $<
 
 # Every part P may have TESTSP, REFSP (tests that are also run with REF's earlier
 # modules), BENCHP (programs measured) and ALSOP (what else its tests need).
