@@ -444,8 +444,17 @@ $(call test,commit_test,commit_test scratch,$(filter-out $(COMMIT) $(MANY_STORE)
 	$(call stage5,commit),$(filter $(MANY_STORE) $(call stage5,compact),$(STORE_many))))
 $(B)/tests/commit_test $(B)/tests/commit_test.ref: private EXTRA := \
 	$(addprefix -Wl$(comma)--wrap=,fsync fdatasync)
+# What a case steps into, by the test first (tests/many_rig.h).
+hooked := $(addprefix -Wl$(comma)--wrap=,segment_append segment_create \
+	table_update table_insert log_read dir_sync)
+many_cases := $(call many_tests,crash_store,many_test many_rig history_crew \
+	$(HISTORY) $(CRASH))
+$(call many_program_of,many_test,$(many_cases),$(wrapped) $(noisy) $(hooked),\
+	$(MANY_EARLIER) $(COMMIT))
+$(call many_program_of,many_compact_test,$(many_cases),$(wrapped) $(noisy) \
+	$(hooked),$(MANY_STORE) $(COMMIT))
 REFS5B  := store_test-many compact_test-many crash_test-many \
-	crash_compact_test-many commit_test
+	crash_compact_test-many many_test many_compact_test commit_test
 TESTS5B := $(addprefix $(B)/tests/,$(REFS5B))
 BENCH5B := $(addprefix $(B)/tests/,table_bench-lf table_bench-striped \
 	get_bench-compacting get_bench-quiet)
