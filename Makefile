@@ -190,10 +190,12 @@ MANY := $(if $(STUDENT),$(if $(shell grep -l not_written stage5-compaction/*.c),
 full_store = $(sort $(patsubst $(TABLE),$(TABLE_full),$(if $(and $(MANY),$(filter kvs,$(STORES_IN))),\
 	$(patsubst $(B)/$(SRC_OF_kvs)%,$(B)/$(SRC_OF_many)%,$(1)) $(MANY_PARTS) $(MANY_BASE),$(1))))
 STORE_LINKED := $(call full_store,$(STORE_LINKED))
+FILES_many := $(call stage5,kvs_files kvs_repair kvs_logs segment hint) $(call stage2,kvs_source)
+FILES_full := $(if $(MANY),$(FILES_many),$(FILES))
 
 # The programs of the whole course.
-$(B)/kvs: $(call stage2,kvs) $(FILES) $(MINE) $(COMMON) \
-	$(sort $(STORE_LINKED) $(LOG) $(TABLE_full) $(SLAB) $(call stage2,dir))
+$(B)/kvs: $(call stage2,kvs) $(MINE) $(COMMON) \
+	$(sort $(FILES_full) $(STORE_LINKED) $(LOG) $(TABLE_full) $(SLAB) $(call stage2,dir))
 $(B)/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
 $(B)/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE_LINKED) \
 	$(POOL_full) $(B)/pool-is $(COMMON)
