@@ -213,26 +213,36 @@ static void nesting(const struct run *run)
 }
 
 /* At every moment somebody is inside, but nobody stays. */
+struct turns {
+    struct epoch_reader *r[2];
+    struct waiter *waiter;
+    uint64_t n;
+};
+
+static bool take_turns(void *arg)
+{
+    struct turns *t = arg;
+
+    for (int i = 0; i < 20; i++, t->n++) {
+        epoch_enter(t->r[(t->n + 1) % 2]);
+        epoch_leave(t->r[t->n % 2]);
+    }
+    return actor_done(&t->waiter->actor);
+}
+
 static void by_turns(const struct run *run)
 {
     for (size_t i = 0; i < run->size; i++) {
         struct epoch *epoch = made();
-        struct epoch_reader *r[2] = { registered(epoch), registered(epoch) };
         struct waiter w = { .epoch = epoch };
-        uint64_t turns = 0;
+        struct turns t = { { registered(epoch), registered(epoch) }, &w, 0 };
 
-        epoch_enter(r[0]);
+        epoch_enter(t.r[0]);
         actor_start(&w.actor, synchronize, &w);
         expect_waits(&w);
-        for (; turns < 20000 && !actor_done(&w.actor); turns++) {
-            epoch_enter(r[(turns + 1) % 2]);
-            epoch_leave(r[turns % 2]);
-            if (turns % 4 == 3)
-                sched_yield();
-        }
         expect_soon("synchronize, with somebody always inside but nobody "
-                    "all the time", "it returns", actor_done, &w.actor);
-        epoch_leave(r[turns % 2]);
+                    "all the time", "it returns", take_turns, &t);
+        epoch_leave(t.r[t.n % 2]);
         actor_join(&w.actor);
         epoch_destroy(epoch);
     }

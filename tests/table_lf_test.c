@@ -146,6 +146,7 @@ static void read_on(void *arg)
         look_at_all(w->table, STABLE + CHURN);
         look_at_many(w->table, counter_get(&w->rounds));
         counter_add(&w->rounds, 1);
+        sched_yield();
     }
 }
 
@@ -322,6 +323,8 @@ static void expect_rounds(const char *tried, struct worker *workers, int n,
 
     for (int i = 0; i < n; i++)
         p.wanted[i] = counter_get(&workers[i].rounds) + more;
+    for (int i = 0; i < 20 && !has_come_so_far(&p); i++)
+        sched_yield();
     expect_soon(tried, "they go on", has_come_so_far, &p);
 }
 
@@ -628,16 +631,16 @@ static void small_grow(const struct run *run)
 static const struct test_case cases[] = {
     { "no_locks", no_locks, 200000 },
     { "held_is_read", held_is_read, 100 },
-    { "writer_frozen", writer_frozen, 200 },
+    { "writer_frozen", writer_frozen, 400 },
     { "writer_frozen_full", writer_frozen_full, 200 },
-    { "reader_frozen", reader_frozen, 20 },
+    { "reader_frozen", reader_frozen, 100 },
     { "replaced_for_ever", replaced_for_ever, 300000 },
     { "full_under_readers", full_under_readers, 20000 },
     { "stay_in_chain", stay_in_chain, 50000 },
     { "small_stay", small_stay, 2 },
     { "small_replace", small_replace, 2 },
     { "small_full", small_full, 2 },
-    { "grower_frozen", grower_frozen, 200 },
+    { "grower_frozen", grower_frozen, 1000 },
     { "small_grow", small_grow, 2 },
     { NULL, NULL, 0 },
 };
