@@ -346,12 +346,13 @@ REFS4  := load_test
 stage4: $(PROGRAMS4) $(B)/liblockcount.so
 
 # Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
-FUZZERS     := decode replay files resp
+FUZZERS     := decode replay files many resp
 FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
 FUZZ_decode := $(DECODE) $(PROTO)
 FUZZ_resp   := $(PROTO)
 FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
-FUZZ_files  := $(B)/tests/fuzz/image.o $(FILES) $(STORE_kvs)
+FUZZ_files  := $(addprefix $(B)/tests/fuzz/,image.o place.o) $(FILES) $(STORE_kvs)
+FUZZ_many   := $(B)/tests/fuzz/place.o $(sort $(FILES_many) $(STORE_many))
 define fuzz_program
 $(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
 	$(FUZZ_$(1)) $(MINE) $(COMMON)

@@ -10,6 +10,7 @@
 
 #include "common/file.h"
 #include "common/little.h"
+#include "stage5-compaction/hint.h"
 
 enum { FORMAT = 2 };
 
@@ -197,6 +198,20 @@ static struct one_log *newest(struct logs *logs, bool replaced)
     return found;
 }
 
+/* Then it was sealed before the hint was written. */
+static bool has_hint(struct logs *logs, const struct one_log *log)
+{
+    const struct source *s = &logs->source;
+    struct hint hint;
+
+    hint_init(&hint);
+    int err = look_at(logs, (size_t)(log - logs->all));
+    if (!err)
+        err = hint_load(&hint, &s->dir, log->generation, s->salt, s->size);
+    hint_release(&hint);
+    return err == 0;
+}
+
 /* As store.c's find_segments and reopen_active. */
 static void judge_logs(struct logs *logs)
 {
@@ -214,7 +229,7 @@ static void judge_logs(struct logs *logs)
             logs->all[i].replaced = true;
     last = newest(logs, false);
     if (last)
-        last->active = true;
+        last->active = !has_hint(logs, last);
 }
 
 /* ---- Opening ------------------------------------------------------------------- */

@@ -9,7 +9,8 @@
  * What is damage? In the active log, what stage 2 says: a torn tail is none.
  * A sealed one is on the disk wholly, so there all is damage that is no
  * record; and as it ends in a mark, one that does not was cut off: then there
- * is one more piece at its end, of no bytes. A log that another replaces does
+ * is one more piece at its end, of no bytes. (The newest one is sealed, too, if
+ * it has a good hint: that is written afterwards.) A log that another replaces does
  * not count; but one that cannot be opened is damage, as the store sees it.
  *
  * Errors:  0 or a negative errno, as kvs_files.h's.
