@@ -443,6 +443,14 @@ TESTS5B := $(addprefix $(B)/tests/,$(REFS5B))
 ALSO5B  :=
 BENCH5B :=
 
+# Long runs against the real server: `make torture`, `make soak`.
+LONG := $(addprefix $(B)/tests/,torture soak_crew)
+$(B)/tests/torture: $(B)/tests/torture.o $(CLIENT) $(MINE) $(COMMON)
+$(B)/tests/soak_crew: $(patsubst %,$(B)/tests/%.o,soak_crew history_crew $(HISTORY)) \
+	$(DRIVER) $(CLIENT) $(MINE) $(COMMON)
+$(B)/tests/soak_crew: private EXTRA := $(noisy)
+long-programs: $(LONG) $(addprefix $(B)/,kvs kvs-server kvs-client kvs-bench)
+
 # Every part P may have TESTSP, REFSP (tests that are also run with REF's earlier
 # modules), BENCHP (programs measured) and ALSOP (what else its tests need).
 REFS1  := pool_test-shared
@@ -565,7 +573,7 @@ $(B)/stage3-abstract/pool_glib.o $(B)/stage3-abstract/pool_glib-as.o: \
 
 $(addprefix $(B)/,$(PROGRAMS)) $(TESTS) $(REFTESTS) $(BENCHES) $(PEERS) \
   $(PROGRAMS4) $(RIG) \
-  $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
+  $(STAGE2) $(FUZZ) $(LONG) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
@@ -672,7 +680,16 @@ bench-programs: $(PROGRAMS4) $(B)/liblockcount.so $(B)/kvs-server
 fuzz: ## libFuzzer on decoder, replay and files of a store [SECONDS=3600]
 	@$(foreach f,$(FUZZERS),FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
 	 grading/fuzz.sh '$(SECONDS)' $(FUZZERS)
-SECONDS = 3600
+fuzz: SECONDS = 3600
+
+soak: ## ten minutes of load while compactions run, all checked [SECONDS=600]
+	@grading/soak.sh '$(SECONDS)'
+soak: SECONDS = 600
+
+torture: ## kill a server again and again [ROUNDS=40] [SEED=] [DURABILITY=none]
+	@grading/torture.sh '$(ROUNDS)' '$(SEED)' '$(DURABILITY)'
+ROUNDS     = 40
+DURABILITY = none
 
 test: ## all tests
 	@grading/test.sh
@@ -716,6 +733,6 @@ help: ## this list
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
 	given-list named-list missing-list next one hint watch explore replay grade \
-	test peers bench bench-programs fuzz fuzzers doctor clean help \
+	test peers bench bench-programs fuzz fuzzers soak torture long-programs doctor clean help \
 	$(PARTS:%=test%) $(PARTS:%=graded%) \
 	$(PARTS:%=bench%)
