@@ -231,6 +231,20 @@ $(B)/kvs-bench $(B)/bench-table $(B)/bench-table-lf: private EXTRA := -lm
 PROGRAMS4 := $(addprefix $(B)/,kvs-bench bench-table bench-table-lf bench-store \
 	$(addprefix bench-pool-,$(POOLS)))
 
+# The same with stores of others in the place of ours, for `make peers`.
+HAVE_leveldb := $(if $(wildcard /usr/include/leveldb/c.h),yes)
+HAVE_sqlite  := $(shell $(PKG_CONFIG) --exists sqlite3 && echo yes)
+LIBS_leveldb := -lleveldb
+LIBS_sqlite  := -lsqlite3
+PEER_STORES  := $(foreach p,leveldb sqlite,$(if $(HAVE_$(p)),$(p)))
+define peer_store
+$(B)/bench-store-$(1): $(call stage4,bench_store workload) $(B)/tests/peer_$(1).o $(MINE) $(METER)
+$(B)/bench-store-$(1): private EXTRA = -lm $(LIBS_$(1))
+endef
+$(foreach p,$(PEER_STORES),$(eval $(call peer_store,$(p))))
+PEERS_STORES := $(patsubst %,$(B)/bench-store-%,$(PEER_STORES))
+peer-stores: $(PEERS_STORES)
+
 # The library: what a C program needs, with the pool chosen by POOL.
 LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_full) $(CHANNEL) \
 	$(IMKV) $(STORE_LINKED) $(CLIENT))
@@ -600,7 +614,7 @@ $(B)/stage3-abstract/pool_glib.o $(B)/stage3-abstract/pool_glib-as.o: \
 	EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
 $(addprefix $(B)/,$(PROGRAMS)) $(TESTS) $(REFTESTS) $(BENCHES) $(PEERS) \
-  $(PROGRAMS4) $(RIG) \
+  $(PROGRAMS4) $(PEERS_STORES) $(RIG) \
   $(STAGE2) $(FUZZ) $(LONG) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
@@ -759,7 +773,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^($(HELP_ALL)):.*## / { gsub(/STAGE=1/, "STAGE=$(BEGINS)"); \
 	 sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
+.PHONY: peer-stores all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
 	given-list named-list missing-list next one hint watch explore replay grade \
 	test peers bench bench-programs fuzz fuzzers soak torture long-programs doctor clean help \
 	$(PARTS:%=test%) $(PARTS:%=graded%) \
