@@ -386,17 +386,21 @@ TESTS  := $(addprefix $(B)/tests/,$(GIVEN_TESTS) pool_test-any) \
 	$(foreach p,$(PARTS),$(TESTS$(p)))
 BENCHES := $(foreach p,$(PARTS),$(BENCH$(p)))
 
+# What the pool gives to GLib comes by the test first.
+WRAPS_glib := -Wl,--wrap=g_thread_pool_push
+
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
 define pool_test
 $(B)/tests/pool_test-$(1): $(B)/tests/pool_test-$(1).o \
 	$(B)/tests/pool_hard_test-$(1).o $(DRIVER) $(POOL_$(1)) $(COMMON)
-$(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(LIBS_$(1))
+$(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(WRAPS_$(1)) $(LIBS_$(1))
 $(B)/tests/%-$(1).o: tests/%.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DPOOL_NAME='$$(or $$(POOL_QUOTED),"$(1)")' -MMD -MP -c -o $$@ $$<
 endef
 $(foreach p,$(POOLS) any,$(eval $(call pool_test,$(p))))
+$(B)/tests/pool_test-glib: $(B)/tests/pool_glib_test-glib.o
 # Which pool is POOL_NAME's there: asked when it runs.
 $(B)/tests/pool_test-any.o $(B)/tests/pool_hard_test-any.o: POOL_QUOTED = \
 	getenv("POOL_NAME")
