@@ -227,19 +227,52 @@ C
 # scored STAGE: the model, when every case passes and the speed lines say what
 # stands in $T.speed; the text is in $T.txt.
 scored() {
+    local warnings=${3-0}
     awk -F '\t' -v OFS='\t' '!/^#/ && NF >= 8 {
         for (i = 1; i <= length($4); i++) {
             t = substr($4, i, 1)
             print $1 ":" (t == "b" ? "bare" : t == "m" ? "memcheck" : \
                 t == "h" ? "helgrind" : t == "t" ? "tsan" : "explore"), "PASS"
         } }' "$TOP/grading/cases.tsv" >"$T.verdicts"
-    awk -v stage="$1" -v alive=bmhtx -v quick="${2-}" -v speed=yes -v warnings=0 \
+    touch "$T.but"          # verdicts instead of those
+    awk -F '\t' 'FNR == NR { but[$1]; print; next } !($1 in but)' "$T.but" \
+        "$T.verdicts" >"$T.all"
+    awk -v stage="$1" -v alive=bmhtx -v quick="${2-}" -v speed=yes -v warnings="$warnings" \
         -f "$TOP/grading/score.awk" "$TOP"/grading/{points,cases}.tsv \
-        "$T.verdicts" "$T.speed" >"$T.model"
+        "$T.all" "$T.speed" >"$T.model"
     awk -v out="$T.out" -v quick="${2-}" -v stage="$1" -f "$TOP/grading/wrap.awk" \
         -f "$TOP/grading/write_text.awk" "$T.model" >"$T.txt"
     cat "$T.txt"
     awk 'length($0) > 80 { print; bad = 1 } END { exit bad }' "$T.txt"
+}
+
+@test "a task whose cases wait for another is not called unwritten" {
+    : >"$T.speed"
+    printf '%s:bare\tNOT-WRITTEN\t%s\n' stores/dispatches 3.5 \
+        stores/refusals 3.5 steal/count 3.7 >"$T.but"
+    scored 3 quick
+    grep -qE '^  3.6 .* 10/12, 2 need 3.5$' "$T.txt"
+    grep -qE '^  3.7 .* not written$' "$T.txt"
+    sed -i /steal/d "$T.but"
+    scored 3
+    grep -qE '^  3.6 .* 10/12 ' "$T.txt"
+    grep -qE '^ +of its cases 2 need 3.5$' "$T.txt"
+    awk -F '\t' '$2 == "3.6" { print $1 ":bare\tNOT-WRITTEN\t3.5" }' \
+        "$TOP/grading/cases.tsv" >"$T.but"
+    scored 3 quick
+    grep -qE '^  3.6 .* not written$' "$T.txt"
+}
+
+@test "a warning is shown, and is what comes next" {
+    : >"$T.speed"
+    mkdir -p "$T.out"
+    echo "x.c:1:2: warning: unused variable 'y'" >"$T.out/warnings.txt"
+    scored 3 quick 1
+    grep -qF "1 compiler warning(s): -1" "$T.txt"
+    grep -qF "    x.c:1:2: warning: unused variable 'y'" "$T.txt"
+    grep -qx "Next: take out what the compiler warns of" "$T.txt"
+    scored 3 quick
+    grep -qx "Next: make grade STAGE=3" "$T.txt"
 }
 
 @test "speed: a line for each with what was measured and the marks" {
