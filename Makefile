@@ -641,7 +641,7 @@ clean: ## remove build/
 	rm -rf build
 
 # In the student's tree only what a student types.
-HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|doctor|update,[a-z0-9]*)
+HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|bench|doctor|update,[a-z0-9]*)
 help: ## this list
 	@printf '  make %-9s %s\n' test$(BEGINS) \
 	 "the cases of part $(BEGINS), bare and quick (parts: $(PARTS))"

@@ -76,10 +76,30 @@ threes() {
     [ "$status" -ne 0 ]
 }
 
-@test "make help shows the student ten targets" {
+@test "the tree is what its lists name: no file more, no file less" {
+    cd "$H"
+    sha256sum --check --quiet grading/given.sha256
+    {
+        sed 's/^[0-9a-f]*  //' grading/given.sha256
+        cat grading/yours.txt
+        printf '%s\n' .gitignore grading/begins grading/yours.txt \
+            grading/given.{sha256,tar.gz}
+    } | LC_ALL=C sort >"$BATS_TEST_TMPDIR/named"
+    tar tzf grading/given.tar.gz | LC_ALL=C sort |
+        diff - <(grading/files.sh given)
+    # what other cases have left there is not what was delivered
+    make_handout "$BATS_TEST_TMPDIR/lab"
+    cd "$BATS_TEST_TMPDIR/lab"
+    find . -type f | sed 's|^\./||' | LC_ALL=C sort |
+        diff "$BATS_TEST_TMPDIR/named" -
+    [ "$(find . -mindepth 1 -maxdepth 1 | grep -cvxE \
+        './(LICENSE|Makefile|README.md|common|grading|stage[1-5]-[a-z]+|tests|.gitignore)')" -eq 0 ]
+}
+
+@test "make help shows the student eleven targets" {
     run make -C "$H" --no-print-directory help
     [ "$status" -eq 0 ]
-    [ "${#lines[@]}" -eq 10 ]
+    [ "${#lines[@]}" -eq 11 ]
 }
 
 @test "the student's loop: next names the first task, hints come one by one" {
@@ -273,7 +293,9 @@ threes() {
     echo '/* mine */' >>"$lab/stage1-pool/channel.h"
     rm "$lab/tests/pool_test.h"
     run make -C "$lab" test1
-    [[ $output == *"stage1-pool/channel.h is given"* ]]
+    [[ $output == *"stage1-pool/channel.h is given; your edits are in"* ]]
+    [[ $output == *"tests/pool_test.h is given, and was missing"* ]]
+    [ ! -e "$lab/tests/pool_test.h.edited" ]
     cmp "$lab/stage1-pool/channel.h" "$H/stage1-pool/channel.h"
     cmp "$lab/tests/pool_test.h" "$H/tests/pool_test.h"
     tail -n 1 "$lab/stage1-pool/channel.h.edited" | grep -q mine
