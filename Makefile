@@ -599,7 +599,8 @@ peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
 
 bench: ## measure and draw build/bench/index.html [SUITE=course] [BENCH=long]
-	@$(MAKE) -s --no-print-directory V=rel bench-programs
+	@echo 'building what measures'
+	@$(MAKE) -s --no-print-directory V=rel say= bench-programs
 	@SUITE='$(SUITE)' BENCH='$(BENCH)' stage4-bench/bench.sh
 bench-programs: $(PROGRAMS4) $(B)/liblockcount.so $(B)/kvs-server
 

@@ -93,7 +93,7 @@ threes() {
     find . -type f | sed 's|^\./||' | LC_ALL=C sort |
         diff "$BATS_TEST_TMPDIR/named" -
     [ "$(find . -mindepth 1 -maxdepth 1 | grep -cvxE \
-        './(LICENSE|Makefile|README.md|common|grading|stage[1-5]-[a-z]+|tests|.gitignore)')" -eq 0 ]
+        './(LICENSE|Makefile|README.md|common|grading|stage[1-5]-[a-z]+|tests|\.(gitignore|editorconfig|clang-format|devcontainer))')" -eq 0 ]
 }
 
 @test "make help shows the student eleven targets" {
@@ -224,6 +224,21 @@ threes() {
     run make --no-print-directory test2A
     echo "$output"
     [[ $output == *"Next: make grade STAGE=2A"* ]]
+    # what no case can say
+    make_handout "$lab.4" 4
+    cd "$lab.4"
+    run make --no-print-directory next
+    [[ $output == *"Task 4.1"* ]]
+    [[ $output != *"Left: "* ]]
+    run make --no-print-directory hint
+    [[ $output == *"the tasks are: 4.1 4.2"* ]]
+    run make --no-print-directory explore STAGE=4
+    [ "$status" -ne 0 ]
+    [[ $output == *"part 4 has no case for the explorer"* ]]
+    cp "$TOP"/stage4-bench/{hist,load}.c stage4-bench/
+    run make --no-print-directory next
+    echo "$output"
+    [[ $output == *"Left: 4.6, stage4-bench/answers.md: two plots (make bench)"* ]]
 }
 
 @test "FROM=2A, 2B, 2C: earlier parts have full marks, later ones 0" {
