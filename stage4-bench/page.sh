@@ -244,8 +244,8 @@ h1 { font-size: 1.5em; margin: 2em 0 0; border-bottom: 2px solid #1a1a1a }
 h2 { font-size: 1.1em; margin: 1.5em 0 0 } figure { margin: 0 }
 figure p, p { margin: .3em 0 } svg { width: 100%; height: auto; display: block }
 .table { overflow-x: auto } table { border-collapse: collapse; font-size: .85em; width: 100% }
-th, td { padding: .15em .4em; text-align: right; border-bottom: 1px solid #ddd;
-  overflow-wrap: anywhere } tbody th, th:first-child { text-align: left; font-weight: normal }
+th, td { padding: .15em .4em; text-align: right; border-bottom: 1px solid #ddd }
+td { white-space: nowrap } tbody th, th:first-child { text-align: left; font-weight: normal }
 thead th { font-weight: bold } .when { color: #555; font-size: .85em }
 .note { border-left: 4px solid #8a6d00; padding-left: .6em }
 </style></head><body>
