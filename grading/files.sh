@@ -14,6 +14,7 @@ cd "$(dirname "$0")/.."
 instructors() {
     grep -vE -e '^grading/(mutants|alternatives)/' \
         -e '^grading/(mutants|handout|submission)\.sh$' \
+        -e '^grading/read(\.tsv$|/)' \
         -e '^grading/(INSTRUCTORS|README\.handout)\.md$' \
         -e '^tests/(handout|mutants|grader|repo|bare)[a-z_]*\.(bats|sh)$' \
         -e '^\.(ci|git)' \
