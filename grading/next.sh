@@ -28,9 +28,10 @@ if [ -z "$task" ] && [ -n "$bonus" ]; then
 fi
 # What no case can say: of the parts that are finished otherwise.
 for p in $greens; do
-    awk -F '\t' -v p="$p" '$1 == "task" && $3 == p "" && $7 ~ /read by a person$/ {
-        printf "Part %s passes bare. Left: %s, %s: %s; a person reads it\n", p,
-            $2, $5, $6 }' grading/points.tsv
+    awk -F '\t' -v p="$p" -v page="$(page_of "$p" README)" '
+        $1 == "task" && $3 == p "" && $7 ~ /read by a person$/ {
+            printf "Part %s passes bare. Left: %s, %s: %s; a person\n" \
+                "reads it (how: %s)\n", p, $2, $5, $6, page }' grading/points.tsv
 done
 if [ -z "$task" ]; then
     echo "Every case passes bare. Now: make grade (leaks, races, speed)."
