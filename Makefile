@@ -191,7 +191,7 @@ REPORT    := $(call stage4,report)
 $(B)/kvs-bench: $(call stage4,kvs_bench bench_options crew) $(LOAD) $(HIST) $(REPORT) \
 	$(MINE) $(COMMON)
 # What stage 4 measures in one process: each pool, the table, the stores.
-METER := $(call stage4,meter report) $(COMMON)
+METER := $(call stage4,meter bench_common report) $(COMMON)
 define bench_pool
 $(B)/bench-pool-$(1): $(call stage4,bench_pool trace) $(HIST) $(POOL_$(1)) $(METER)
 $(B)/bench-pool-$(1): private EXTRA = -lm $(LIBS_$(1))

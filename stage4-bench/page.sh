@@ -22,7 +22,7 @@ heads() {
     sed -e '1!b' -e 's/throughput/requests a second/; s/client-busy/client busy %/
         s/client-cpu/client CPU ns/; s/server-cpu/server CPU ns/
         s/\tcpu/\tCPU ns a job/; s/switches/switches a job/
-        s/lock-waits/lock waits a job/; s/lock-time/ns waited for locks/'
+        s/lock-waits/lock waits a job/'
 }
 # above LEAST: figures for a scale without a zero.
 above() {
