@@ -30,8 +30,8 @@ fi
 for p in $greens; do
     awk -F '\t' -v p="$p" -v page="$(page_of "$p" README)" '
         $1 == "task" && $3 == p "" && $7 ~ /read by a person$/ {
-            printf "Part %s passes bare. Left: %s, %s: %s; a person\n" \
-                "reads it (how: %s)\n", p, $2, $5, $6, page }' grading/points.tsv
+            printf "Part %s passes bare. Left: %s, %s:\n" \
+                "%s; a person reads it (see %s)\n", p, $2, $5, $6, page }' grading/points.tsv
 done
 if [ -z "$task" ]; then
     echo "Every case passes bare. Now: make grade (leaks, races, speed)."

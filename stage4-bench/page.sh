@@ -106,7 +106,7 @@ measured() {
 
 bad=0
 plots=$(command -v gnuplot) || {
-    echo "page.sh: no plots, tables only: gnuplot is not installed (setup.sh --all)" >&2
+    echo "page.sh: no plots, tables only: gnuplot is not installed (sh grading/setup.sh)" >&2
     printf '<p class="note">No plots: gnuplot is not installed.</p>\n' >>"$body"
 }
 if [ -s "$dir/pools.tsv" ]; then

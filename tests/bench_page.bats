@@ -91,7 +91,7 @@ HTML
 }
 
 @test "in a browser, 1280 and 390 px wide: every curve is there, nothing overflows" {
-    command -v gnuplot >/dev/null || skip "gnuplot is not installed (setup.sh --all)"
+    command -v gnuplot >/dev/null || skip "gnuplot is not installed (setup.sh)"
     command -v chromium >/dev/null || skip "chromium is not installed (setup.sh --all)"
     for width in 1280 390; do
         browse $width >"$BATS_TEST_TMPDIR/found"
