@@ -191,7 +191,7 @@ REPORT    := $(call stage4,report)
 $(B)/kvs-bench: $(call stage4,kvs_bench bench_options crew) $(LOAD) $(HIST) $(REPORT) \
 	$(MINE) $(COMMON)
 # What stage 4 measures in one process: each pool, the table, the stores.
-METER := $(call stage4,meter report) $(COMMON)
+METER := $(call stage4,meter bench_common report) $(COMMON)
 define bench_pool
 $(B)/bench-pool-$(1): $(call stage4,bench_pool trace) $(HIST) $(POOL_$(1)) $(METER)
 $(B)/bench-pool-$(1): private EXTRA = -lm $(LIBS_$(1))
@@ -603,7 +603,8 @@ peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
 
 bench: ## measure and draw build/bench/index.html [SUITE=course] [BENCH=long]
-	@$(MAKE) -s --no-print-directory V=rel bench-programs
+	@echo 'building what measures'
+	@$(MAKE) -s --no-print-directory V=rel say= bench-programs
 	@SUITE='$(SUITE)' BENCH='$(BENCH)' stage4-bench/bench.sh
 bench-programs: $(PROGRAMS4) $(B)/liblockcount.so $(B)/kvs-server
 
@@ -645,7 +646,7 @@ clean: ## remove build/
 	rm -rf build
 
 # In the student's tree only what a student types.
-HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|doctor|update,[a-z0-9]*)
+HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|bench|doctor|update,[a-z0-9]*)
 help: ## this list
 	@printf '  make %-9s %s\n' test$(BEGINS) \
 	 "the cases of part $(BEGINS), bare and quick (parts: $(PARTS))"

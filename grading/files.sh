@@ -14,9 +14,10 @@ cd "$(dirname "$0")/.."
 instructors() {
     grep -vE -e '^grading/(mutants|alternatives)/' \
         -e '^grading/(mutants|handout|submission)\.sh$' \
+        -e '^grading/read(\.tsv$|/)' \
         -e '^grading/(INSTRUCTORS|README\.handout)\.md$' \
         -e '^tests/(handout|mutants|grader|repo|bare)[a-z_]*\.(bats|sh)$' \
-        -e '^\.(ci|git|github|devcontainer)' \
+        -e '^\.(ci|git)' \
         -e '^tests/(planted|cut)/' -e '^tests/(cut|history|pools)\.bats$' -e '/starter/'
 }
 

@@ -13,6 +13,8 @@ $1 == "check" {
     n++
     task[n] = $2; name[n] = $3; tool[n] = $4; verdict[n] = $5; id[n] = $8
     summary[n] = $9; title[n] = $10; max[n] = $7; earned[n] = $6
+    if ($4 == "read")
+        said[$2] = $9
     if ($5 == "NOT-WRITTEN") {
         if ($9 == $2 "" || $9 == "")
             unwritten[$2]++
@@ -54,7 +56,8 @@ END {
     }
     for (i = 1; i <= n; i++)
         if (verdict[i] != "PASS" && verdict[i] != "NOT-WRITTEN" &&
-            verdict[i] != "NOT-RUN" && !is_bonus(name[i]))
+            verdict[i] != "NOT-RUN" && verdict[i] != "READ" && \
+            !is_bonus(name[i]))
             failure(i)
     if (!bad)
         print ""
@@ -74,8 +77,13 @@ function task_line(f,    word) {
     if (length(f[7]) > 37)          # its counts stand in a line of their own
         wrap(sprintf("%-4s %s", f[2], f[7]), "  ", 5)
     printf "  %-42s ", (length(f[7]) > 37 ? "" : sprintf("%-4s %s", f[2], f[7]))
-    if (f[7] ~ /read by a person$/)
+    if (f[7] ~ /read by a person$/ && (quick || !f[4]))
         print quick ? "-" : "  pending"
+    else if (f[7] ~ /read by a person$/) {
+        printf "%-21s %4s/%s\n", "  read", f[3], f[4]
+        if (said[f[2]] != "")
+            wrap(said[f[2]], "       ")
+    }
     else if (quick)
         print f[8] == "-" ? "make grade" : word
     else if (unwritten[f[2]] && f[3] == 0)

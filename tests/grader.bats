@@ -297,6 +297,42 @@ scored() {
     [ "$(grep -c '^[A-Z].*bonus  (' "$T.txt")" -eq 0 ]
 }
 
+@test "points that a person gives: taken over, checked, and never the student's own" {
+    copy_tree "$T"
+    cd "$T"
+    echo hist/empty >cases
+    grade() { run grading/grade.sh --stage 4 --no-speed --alive b --cases cases; }
+    task() { awk -F '\t' '$1 == "task" && $2 == "4.6" { print $3 "/" $4 }' "$1"; }
+    grade
+    [ "$(task build/grade/model.tsv)" = 0/0 ]
+    printf '# task\tpoints\tremark\n4.6\t12.5\tThe third answer names no figure.\n' >grading/read.tsv
+    grade
+    echo "$output"
+    [ "$(task build/grade/model.tsv)" = 12.5/15 ]
+    grep -q '4.6 .* read  *12.5/15' <<<"$output"
+    grep -q '^ *The third answer names no figure.$' <<<"$output"
+    jq -e '.tests[] | select(.number == "4.6") | .score == 12.5 and .max_score == 15 and
+        (.output | test("names no figure"))' build/grade/results.json
+    xmllint --noout build/grade/junit.xml
+    ! grading/files.sh given | grep read.tsv || false
+    for bad in '4.6\t16\t' '4.6\tgood\t' '4.5\t3\t'; do
+        printf "$bad\n" >grading/read.tsv
+        grade
+        [ "$status" -eq 1 ]
+        [[ $output == *"grading/read.tsv:1: "* ]]
+    done
+    # of a submission only what lies here, under its name
+    mkdir -p "$BATS_TEST_TMPDIR/ann/grading" "$BATS_TEST_TMPDIR/ann/stage4-bench" grading/read
+    cp stage4-bench/{hist,load}.c "$BATS_TEST_TMPDIR/ann/stage4-bench"
+    printf '4.6\t15\tall mine\n' >"$BATS_TEST_TMPDIR/ann/grading/read.tsv"
+    printf '4.6\t13\twell said\n' >grading/read/ann.tsv
+    printf '4.6\t14\tof this tree\n' >grading/read.tsv
+    run grading/submission.sh "$BATS_TEST_TMPDIR/ann" --stage 4 --no-speed --alive b --cases "$PWD/cases"
+    [ "$(task build/submissions/ann/model.tsv)" = 13/15 ]
+    [[ $output == *"well said"* ]]
+    [ ! -e build/submissions/ann/tree/grading/read.tsv ]
+}
+
 @test "a quick run that is green says what make grade adds" {
     : >"$T.speed"
     scored 2A yes
