@@ -215,7 +215,7 @@ REPORT    := $(call stage4,report)
 $(B)/kvs-bench: $(call stage4,kvs_bench bench_options crew) $(LOAD) $(HIST) $(REPORT) \
 	$(MINE) $(COMMON)
 # What stage 4 measures in one process: each pool, the table, the stores.
-METER := $(call stage4,meter report) $(COMMON)
+METER := $(call stage4,meter bench_common report) $(COMMON)
 define bench_pool
 $(B)/bench-pool-$(1): $(call stage4,bench_pool trace) $(HIST) $(POOL_$(1)) $(METER)
 $(B)/bench-pool-$(1): private EXTRA = -lm $(LIBS_$(1))
@@ -501,17 +501,21 @@ TESTS  := $(addprefix $(B)/tests/,$(GIVEN_TESTS) pool_test-any) \
 	$(foreach p,$(PARTS),$(TESTS$(p)))
 BENCHES := $(foreach p,$(PARTS),$(BENCH$(p)))
 
+# What the pool gives to GLib comes by the test first.
+WRAPS_glib := -Wl,--wrap=g_thread_pool_push
+
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
 define pool_test
 $(B)/tests/pool_test-$(1): $(B)/tests/pool_test-$(1).o \
 	$(B)/tests/pool_hard_test-$(1).o $(DRIVER) $(POOL_$(1)) $(COMMON)
-$(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(LIBS_$(1))
+$(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(WRAPS_$(1)) $(LIBS_$(1))
 $(B)/tests/%-$(1).o: tests/%.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DPOOL_NAME='$$(or $$(POOL_QUOTED),"$(1)")' -MMD -MP -c -o $$@ $$<
 endef
 $(foreach p,$(POOLS) any,$(eval $(call pool_test,$(p))))
+$(B)/tests/pool_test-glib: $(B)/tests/pool_glib_test-glib.o
 # Which pool is POOL_NAME's there: asked when it runs.
 $(B)/tests/pool_test-any.o $(B)/tests/pool_hard_test-any.o: POOL_QUOTED = \
 	getenv("POOL_NAME")
@@ -715,7 +719,8 @@ peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
 
 bench: ## measure and draw build/bench/index.html [SUITE=course] [BENCH=long]
-	@$(MAKE) -s --no-print-directory V=rel bench-programs
+	@echo 'building what measures'
+	@$(MAKE) -s --no-print-directory V=rel say= bench-programs
 	@SUITE='$(SUITE)' BENCH='$(BENCH)' stage4-bench/bench.sh
 bench-programs: $(PROGRAMS4) $(B)/liblockcount.so $(B)/kvs-server
 
@@ -766,7 +771,7 @@ clean: ## remove build/
 	rm -rf build
 
 # In the student's tree only what a student types.
-HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|doctor|update,[a-z0-9]*)
+HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|bench|doctor|update,[a-z0-9]*)
 help: ## this list
 	@printf '  make %-9s %s\n' test$(BEGINS) \
 	 "the cases of part $(BEGINS), bare and quick (parts: $(PARTS))"
