@@ -193,10 +193,12 @@ MANY := $(if $(STUDENT),$(if $(shell grep -ls not_written stage5-compaction/*.c)
 full_store = $(sort $(patsubst $(TABLE),$(TABLE_full),$(if $(and $(MANY),$(filter kvs,$(STORES_IN))),\
 	$(patsubst $(B)/$(SRC_OF_kvs)%,$(B)/$(SRC_OF_many)%,$(1)) $(MANY_PARTS) $(MANY_BASE),$(1))))
 STORE_LINKED := $(call full_store,$(STORE_LINKED))
+FILES_many := $(call stage5,kvs_files kvs_repair kvs_logs segment hint) $(call stage2,kvs_source)
+FILES_full := $(if $(MANY),$(FILES_many),$(FILES))
 
 # The programs of the whole course.
-$(B)/kvs: $(call stage2,kvs) $(FILES) $(MINE) $(COMMON) \
-	$(sort $(STORE_LINKED) $(LOG) $(TABLE_full) $(SLAB) $(call stage2,dir))
+$(B)/kvs: $(call stage2,kvs) $(MINE) $(COMMON) \
+	$(sort $(FILES_full) $(STORE_LINKED) $(LOG) $(TABLE_full) $(SLAB) $(call stage2,dir))
 $(B)/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
 $(B)/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE_LINKED) \
 	$(POOL_full) $(B)/pool-is $(COMMON)
@@ -344,12 +346,13 @@ REFS4  := load_test
 stage4: $(PROGRAMS4) $(B)/liblockcount.so
 
 # Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
-FUZZERS     := decode replay files resp
+FUZZERS     := decode replay files many resp
 FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
 FUZZ_decode := $(DECODE) $(PROTO)
 FUZZ_resp   := $(PROTO)
 FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
-FUZZ_files  := $(B)/tests/fuzz/image.o $(FILES) $(STORE_kvs)
+FUZZ_files  := $(addprefix $(B)/tests/fuzz/,image.o place.o) $(FILES) $(STORE_kvs)
+FUZZ_many   := $(B)/tests/fuzz/place.o $(sort $(FILES_many) $(STORE_many))
 define fuzz_program
 $(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
 	$(FUZZ_$(1)) $(MINE) $(COMMON)
@@ -447,7 +450,8 @@ $(B)/tests/commit_test $(B)/tests/commit_test.ref: private EXTRA := \
 # What a case steps into, by the test first (tests/many_rig.h).
 hooked := $(addprefix -Wl$(comma)--wrap=,segment_append segment_create \
 	table_update table_insert log_read dir_sync)
-many_cases := $(call many_tests,crash_store,many_test many_rig history_crew \
+many_cases := $(call many_tests,crash_store,many_test many_damage_test \
+	many_compact_test many_hard_test many_tomb_test many_rig history_crew \
 	$(HISTORY) $(CRASH))
 $(call many_program_of,many_test,$(many_cases),$(wrapped) $(noisy) $(hooked),\
 	$(MANY_EARLIER) $(COMMIT))
@@ -466,6 +470,14 @@ $(B)/tests/get_bench-%.o: tests/get_bench.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(if $(filter compacting,$*),-DCOMPACTING) \
 	 -MMD -MP -c -o $@ $<
+
+# Long runs against the real server: `make torture`, `make soak`.
+LONG := $(addprefix $(B)/tests/,torture soak_crew)
+$(B)/tests/torture: $(B)/tests/torture.o $(CLIENT) $(MINE) $(COMMON)
+$(B)/tests/soak_crew: $(patsubst %,$(B)/tests/%.o,soak_crew history_crew $(HISTORY)) \
+	$(DRIVER) $(CLIENT) $(MINE) $(COMMON)
+$(B)/tests/soak_crew: private EXTRA := $(noisy)
+long-programs: $(LONG) $(addprefix $(B)/,kvs kvs-server kvs-client kvs-bench)
 
 # Every part P may have TESTSP, REFSP (tests that are also run with REF's earlier
 # modules), BENCHP (programs measured) and ALSOP (what else its tests need).
@@ -589,7 +601,7 @@ $(B)/stage3-abstract/pool_glib.o $(B)/stage3-abstract/pool_glib-as.o: \
 
 $(addprefix $(B)/,$(PROGRAMS)) $(TESTS) $(REFTESTS) $(BENCHES) $(PEERS) \
   $(PROGRAMS4) $(RIG) \
-  $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
+  $(STAGE2) $(FUZZ) $(LONG) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
@@ -696,7 +708,16 @@ bench-programs: $(PROGRAMS4) $(B)/liblockcount.so $(B)/kvs-server
 fuzz: ## libFuzzer on decoder, replay and files of a store [SECONDS=3600]
 	@$(foreach f,$(FUZZERS),FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
 	 grading/fuzz.sh '$(SECONDS)' $(FUZZERS)
-SECONDS = 3600
+fuzz: SECONDS = 3600
+
+soak: ## ten minutes of load while compactions run, all checked [SECONDS=600]
+	@grading/soak.sh '$(SECONDS)'
+soak: SECONDS = 600
+
+torture: ## kill a server again and again [ROUNDS=40] [SEED=] [DURABILITY=none]
+	@grading/torture.sh '$(ROUNDS)' '$(SEED)' '$(DURABILITY)'
+ROUNDS     = 40
+DURABILITY = none
 
 test: ## all tests
 	@grading/test.sh
@@ -740,6 +761,6 @@ help: ## this list
 
 .PHONY: all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
 	given-list named-list missing-list next one hint watch explore replay grade \
-	test peers bench bench-programs fuzz fuzzers doctor clean help \
+	test peers bench bench-programs fuzz fuzzers soak torture long-programs doctor clean help \
 	$(PARTS:%=test%) $(PARTS:%=graded%) \
 	$(PARTS:%=bench%)

@@ -384,7 +384,7 @@ int main(int argc, char **argv)
     int err = 0;
 
     args_parse(&args, argc, argv, &o, NULL);
-    log_setup("bench-store", LOG_LEVEL_INFO);
+    log_setup("bench-store", LOG_LEVEL_WARN);
     if (!o.subject)
         o.subject = o.engine ? o.engine : "kvs";
     for (unsigned i = 0; i < o.runs && !err; i++)

@@ -131,6 +131,8 @@ size_t rig_segments(struct rig *r, bool sealed)
     return n;
 }
 
+/* (What a compaction has made stays in its hand if it could not remove what
+ * it replaces.) */
 static bool is_quiet(void *arg)
 {
     struct segments *set = &((struct rig *)arg)->store->set;
@@ -138,7 +140,7 @@ static bool is_quiet(void *arg)
 
     mutex_lock(&set->lock);
     for (const struct segment *s = set->first; s; s = s->next)
-        quiet = quiet && !s->busy && (!s->sealed || s->hinted);
+        quiet = quiet && (!s->busy || s->merged) && (!s->sealed || s->hinted);
     mutex_unlock(&set->lock);
     return quiet;
 }
@@ -149,14 +151,15 @@ void rig_quiet(struct rig *r)
                 "sealed one has its hint", is_quiet, r);
 }
 
-static uint64_t newest_segment(struct rig *r)
+/* Of those that compactions have made. */
+static uint64_t newest_made(struct rig *r)
 {
     struct segments *set = &r->store->set;
     uint64_t newest = 0;
 
     mutex_lock(&set->lock);
     for (const struct segment *s = set->first; s; s = s->next)
-        newest = s->generation;
+        newest = s->merged ? s->generation : newest;
     mutex_unlock(&set->lock);
     return newest;
 }
@@ -180,7 +183,7 @@ int rig_merge(struct rig *r, const uint64_t *generations, size_t n,
 {
     struct segment *these[COMPACT_INPUTS];
     struct taking taking = { r, these, n };
-    uint64_t before = newest_segment(r);
+    uint64_t before = newest_made(r);
 
     for (size_t i = 0; i < n; i++) {
         these[i] = rig_segment(r, generations[i]);
@@ -189,7 +192,7 @@ int rig_merge(struct rig *r, const uint64_t *generations, size_t n,
     expect_soon("taking segments for a compaction", "they are sealed and "
                 "nobody has them in hand", can_take, &taking);
     int err = compact_run(r->store, these, n);
-    uint64_t now = newest_segment(r);
+    uint64_t now = newest_made(r);
     if (made)
         *made = !err && now > before ? now : 0;
     return err;
@@ -205,7 +208,7 @@ int rig_merge_sealed(struct rig *r)
     mutex_lock(&set->lock);
     for (const struct segment *s = set->first; s && n < COMPACT_INPUTS;
          s = s->next)
-        if (s->sealed)
+        if (s->sealed && !s->busy)
             these[n++] = s->generation;
     mutex_unlock(&set->lock);
     return n ? rig_merge(r, these, n, NULL) : 0;

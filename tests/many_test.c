@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/lock.h"
+#include "common/log.h"
 #include "stage5-compaction/hint.h"
 #include "tests/crash.h"
 
@@ -711,8 +711,10 @@ const struct test_case many_open_cases[] = {
 int main(int argc, char **argv)
 {
     static const struct test_case *const tables[] = {
-        many_open_cases, NULL
+        many_open_cases, many_damage_cases, many_compact_cases,
+        many_hard_cases, many_tomb_cases, NULL
     };
 
+    log_setup("many_test", LOG_LEVEL_ERROR);
     return driver_tables(argc, argv, tables);
 }

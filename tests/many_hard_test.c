@@ -1,0 +1,486 @@
+/* many_hard_test.c -- compactions beside many threads, on a full disk, and
+ * with calls that fail (task 5.6).
+ *
+ * Given.
+ */
+#include "tests/many_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/lock.h"
+#include "stage5-compaction/background.h"
+#include "stage5-compaction/compact.h"
+#include "tests/crash.h"
+#include "tests/history_crew.h"
+
+enum { KEYS = 16, READERS = 3 };
+
+/* ---- a storm of gets ------------------------------------------------------------ */
+
+struct storm {
+    struct rig *rig;
+    pthread_mutex_t lock;       /* guards the rest */
+    bool end;
+    size_t gets;
+};
+
+static bool storm_over(struct storm *s, size_t gets)
+{
+    mutex_lock(&s->lock);
+    bool end = s->end;
+    s->gets += gets;
+    mutex_unlock(&s->lock);
+    return end;
+}
+
+static bool has_read(void *arg)
+{
+    struct storm *s = arg;
+
+    mutex_lock(&s->lock);
+    bool enough = s->gets >= 4 * READERS * KEYS;
+    mutex_unlock(&s->lock);
+    return enough;
+}
+
+/* A value is its key, a version, and bytes that belong to both. */
+static size_t value_of(char text[160], size_t key, unsigned version)
+{
+    int n = snprintf(text, 160, "%zu %u ", key, version);
+
+    memset(text + n, 'a' + (int)((key + version) % 26), 100);
+    text[n + 100] = '\0';
+    return (size_t)n + 100;
+}
+
+static unsigned version_in(struct slice bytes, size_t key)
+{
+    char got[160] = { 0 }, wanted[160];
+    unsigned version = 0;
+    size_t whose = KEYS;
+
+    memcpy(got, bytes.ptr, bytes.len < 159 ? bytes.len : 159);
+    if (sscanf(got, "%zu %u", &whose, &version) != 2 || whose != key ||
+        value_of(wanted, key, version) != bytes.len ||
+        strcmp(got, wanted) != 0)
+        fail_case(__FILE__, __LINE__, "I5: a get beside compactions",
+                  "a value of its key, whole", "%.100s (key %zu)", got, key);
+    return version;
+}
+
+/* Versions only go up. */
+static void read_on(void *arg)
+{
+    struct storm *s = arg;
+    unsigned seen[KEYS] = { 0 };
+    struct buf value = { 0 };
+    char key[32];
+
+    for (size_t i = 0; !storm_over(s, 1); i++) {
+        size_t k = i % KEYS;
+        key_of(key, k);
+        int err = store_get(s->rig->store, slice_str(key), &value);
+        if (err)
+            fail_case(__FILE__, __LINE__, "I5: a get beside compactions",
+                      "0: the key is there all the time", "-%s",
+                      strerrorname_np(-err));
+        unsigned version = version_in(buf_slice(&value), k);
+        if (version < seen[k])
+            fail_case(__FILE__, __LINE__, "I5: a get beside compactions",
+                      "what was seen before, or newer", "version %u after %u",
+                      version, seen[k]);
+        seen[k] = version;
+    }
+    buf_release(&value);
+}
+
+static void set_all(struct rig *r, unsigned version)
+{
+    char key[32], text[160];
+
+    for (size_t k = 0; k < KEYS; k++) {
+        key_of(key, k);
+        value_of(text, k, version);
+        expect_int("store_set", rig_put(r, key, text), 0);
+    }
+}
+
+static void check_set(const char *tried, struct rig *r, unsigned version)
+{
+    char key[32], text[160];
+
+    for (size_t k = 0; k < KEYS; k++) {
+        key_of(key, k);
+        value_of(text, k, version);
+        expect_value(tried, r, key, text);
+    }
+}
+
+static void get_storm(const struct run *run)
+{
+    struct rig r;
+    struct storm storm = { .rig = &r, .lock = PTHREAD_MUTEX_INITIALIZER };
+    struct actor readers[READERS];
+    unsigned version = 1;
+
+    rig_make_alone(&r, (struct store_options){ .segment_size = 1000 });
+    set_all(&r, version);
+    for (int i = 0; i < READERS; i++)
+        actor_start(&readers[i], read_on, &storm);
+    for (size_t i = 0; i < run->size; i++) {
+        set_all(&r, ++version);
+        expect_int("a compaction beside gets", rig_merge_sealed(&r), 0);
+    }
+    expect_soon("reading meanwhile", "each reader has got each key", has_read,
+                &storm);
+    mutex_lock(&storm.lock);
+    storm.end = true;
+    mutex_unlock(&storm.lock);
+    for (int i = 0; i < READERS; i++)
+        actor_join(&readers[i]);
+    check_set("I5: after the storm", &r, version);
+    rig_close(&r);
+    rig_open(&r);
+    check_set("I7: after the storm and a restart", &r, version);
+    rig_leave(&r);
+}
+
+/* ---- several compactions at once --------------------------------------------------- */
+
+struct worker {
+    struct actor actor;
+    struct rig *rig;
+    size_t number, rounds;
+    uint64_t random;
+};
+
+static void set_and_remove(void *arg)
+{
+    struct worker *w = arg;
+    char key[32], text[64];
+    unsigned last[4] = { 0 };
+
+    for (unsigned i = 1; i <= w->rounds; i++) {
+        size_t k = next_random(&w->random) % 4;
+        snprintf(key, sizeof key, "own%zu.%zu", w->number, k);
+        snprintf(text, sizeof text, "%u", last[k]);
+        expect_value("I5: what this thread has done last", w->rig, key,
+                     last[k] ? text : NULL);
+        if (last[k] && i % 4 == 0) {
+            expect_int("I5: removing what is there", rig_drop(w->rig, key), 0);
+            last[k] = 0;
+        } else {
+            snprintf(text, sizeof text, "%u", i);
+            expect_int("store_set", rig_put(w->rig, key, text), 0);
+            last[k] = i;
+        }
+    }
+    for (size_t k = 0; k < 4; k++) {        /* for who looks afterwards */
+        snprintf(key, sizeof key, "own%zu.%zu", w->number, k);
+        snprintf(text, sizeof text, "%u", last[k]);
+        expect_value("I5: what this thread has done last", w->rig, key,
+                     last[k] ? text : NULL);
+        snprintf(key, sizeof key, "last%zu.%zu", w->number, k);
+        expect_int("store_set", rig_put(w->rig, key, text), 0);
+    }
+}
+
+static void compact_on(void *arg)
+{
+    struct worker *w = arg;
+
+    for (size_t i = 0; i < w->rounds; i++) {
+        struct segment *these[COMPACT_INPUTS];
+        size_t n = compact_pick(w->rig->store, these, true);
+        int err = n ? compact_run(w->rig->store, these, n) : 0;
+        expect_int("one of two compactions at once", err, 0);
+    }
+}
+
+static void call_compact(void *arg)
+{
+    struct worker *w = arg;
+
+    for (size_t i = 0; i < w->rounds; i++)
+        expect_int("store_compact beside others", store_compact(w->rig->store),
+                   0);
+}
+
+static void check_last(struct rig *r, size_t writers)
+{
+    struct buf value = { 0 };
+    char key[32];
+
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < 4 * writers; i++) {
+            char text[64] = { 0 };
+            snprintf(key, sizeof key, "last%zu.%zu", i / 4, i % 4);
+            expect_int("what a thread has noted", store_get(r->store,
+                       slice_str(key), &value), 0);
+            memcpy(text, value.ptr, value.len);
+            snprintf(key, sizeof key, "own%zu.%zu", i / 4, i % 4);
+            expect_value("I4, I7: what each thread did last", r, key,
+                         strcmp(text, "0") ? text : NULL);
+        }
+        if (round == 1)
+            expect_int("store_compact", rig_compact(r), 0);
+        rig_close(r);
+        rig_open(r);
+    }
+    buf_release(&value);
+}
+
+/* Two threads set and remove; two do the other. */
+static void crowd(const struct run *run, struct rig *r, void (*other)(void *),
+                  size_t others)
+{
+    struct worker w[4];
+
+    for (size_t i = 0; i < 4; i++)
+        w[i] = (struct worker){ .rig = r, .number = i, .rounds = run->size,
+                                .random = run->seed + i };
+    for (size_t i = 0; i < 2; i++)
+        actor_start(&w[i].actor, set_and_remove, &w[i]);
+    for (size_t i = 2; i < 2 + others; i++) {
+        w[i].rounds = run->size / 10 + 1;
+        actor_start(&w[i].actor, other, &w[i]);
+    }
+    for (size_t i = 0; i < 2 + others; i++)
+        actor_join(&w[i].actor);
+    check_last(r, 2);
+}
+
+static void two_compactors(const struct run *run)
+{
+    struct rig r;
+
+    rig_make_alone(&r, (struct store_options){ .segment_size = 400 });
+    crowd(run, &r, compact_on, 2);
+    rig_leave(&r);
+}
+
+static void beside_background(const struct run *run)
+{
+    struct rig r;
+
+    rig_make(&r, (struct store_options){
+        .segment_size = 400, .compactors = 3, .compaction_share = 100 });
+    crowd(run, &r, call_compact, 1);
+    rig_leave(&r);
+}
+
+/* ---- is there an order of what threads see? ----------------------------------------- */
+
+static enum history_result result_of(int err)
+{
+    if (err != -ENOENT)
+        expect_int("an operation beside compactions", err, 0);
+    return err == 0 ? HISTORY_OK : HISTORY_ABSENT;
+}
+
+static void call(void *session, struct crew_op *ops, size_t n)
+{
+    struct store *s = session;
+
+    for (size_t i = 0; i < n; i++) {
+        struct slice key = slice_str(ops[i].key);
+        struct buf value = { 0 };
+        int err = ops[i].op == HISTORY_SET
+                      ? store_set(s, key, crew_bytes(ops[i].value, 600))
+                  : ops[i].op == HISTORY_REMOVE
+                      ? store_remove(s, key)
+                      : store_get(s, key, &value);
+        ops[i].result = result_of(err);
+        if (ops[i].op == HISTORY_GET && err == 0)
+            ops[i].value = crew_value(buf_slice(&value), 600);
+        buf_release(&value);
+    }
+}
+
+static void compact_beside(void *arg)
+{
+    expect_int("store_compact", store_compact(arg), 0);
+}
+
+static void history_merging(const struct run *run)
+{
+    struct rig r;
+
+    crew_noise(run->seed);
+    rig_make(&r, (struct store_options){
+        .segment_size = 700, .compactors = 2, .compaction_share = 100 });
+    struct crew crew = {
+        .fn = call, .arg = r.store, .clients = 4, .keys = 3,
+        .rounds = run->size, .batch = 1, .large = 600, .seed = run->seed,
+    };
+    crew_work("I5: 4 threads get, set and remove 3 keys in small segments, "
+              "beside compactions", &crew, compact_beside);
+    rig_leave(&r);
+}
+
+/* ---- calls that fail ------------------------------------------------------------------- */
+
+/* Segments with garbage in them, and a tombstone or two. */
+static void fill(struct rig *r)
+{
+    set_all(r, 1);
+    set_all(r, 2);
+    expect_int("store_set", rig_put(r, "gone", "x"), 0);
+    expect_int("store_remove", rig_drop(r, "gone"), 0);
+    expect_int("store_set", rig_put(r, "active", "a"), 0);
+    rig_quiet(r);
+}
+
+static void check_filled(const char *tried, struct rig *r)
+{
+    check_set(tried, r, 2);
+    expect_value(tried, r, "gone", NULL);
+    expect_value(tried, r, "active", "a");
+    expect_int(tried, rig_stats(r).keys, KEYS + 1);
+}
+
+static const struct fault_kind {
+    const char *what;
+    unsigned calls;
+    enum crash_fault_kind kind;
+    int err;
+    bool harmless;          /* it goes on, and succeeds */
+} fault_kinds[] = {
+    { "no room", CRASH_OPEN | CRASH_WRITE, CRASH_FAIL, ENOSPC, false },
+    { "an error", CRASH_OPEN | CRASH_WRITE | CRASH_RESIZE, CRASH_FAIL, EIO,
+      false },
+    { "a short write", CRASH_WRITE, CRASH_SHORT, 0, true },
+    { "a signal", CRASH_WRITE, CRASH_FAIL, EINTR, true },
+    { "a short write and no room", CRASH_WRITE, CRASH_SHORT, ENOSPC, false },
+    { "an error", CRASH_RENAME | CRASH_UNLINK, CRASH_FAIL, EIO, false },
+    { "an error", CRASH_SYNC, CRASH_FAIL, EIO, false },
+};
+
+/* True while there was a call to be hit. */
+static bool one_fault(const struct fault_kind *k, unsigned at)
+{
+    struct crash_fault fault = { k->calls, k->kind, k->err, at,
+                                 k->kind == CRASH_SHORT && k->err ? 2 : 1 };
+    char tried[160];
+    struct rig r;
+
+    rig_make_alone(&r, (struct store_options){ .segment_size = 1000 });
+    fill(&r);
+    crash_count();
+    crash_fault(&fault);
+    int err = rig_merge_sealed(&r);
+    unsigned hits = crash_fault_hits();
+    crash_fault(NULL);
+    crash_stop();
+    snprintf(tried, sizeof tried, "I13: %s at call %u of a compaction%s%s",
+             k->what, at, err ? ", which answers -" : "",
+             err ? strerrorname_np(-err) : "");
+    bool failed = rig_stats(&r).failed;
+    check_filled(tried, &r);
+    if (k->harmless || !hits)
+        expect_int(tried, err, 0);
+    if (err && !failed)
+        expect_int("I13: nothing is left behind", files_ending(r.dir, DIR_NEW),
+                   0);
+    if (!failed) {
+        expect_int("I13: the next try", rig_merge_sealed(&r), 0);
+        expect_int("I13: a set after it", rig_put(&r, "active", "a"), 0);
+        check_filled(tried, &r);
+        expect_int("store_close", store_close(r.store), 0);
+    } else {
+        expect_true("only a failed sync ends writing",
+                    k->calls == CRASH_SYNC);
+        expect_int("I13: a set after a failed sync", rig_put(&r, "x", "x"),
+                   -EROFS);
+        store_close(r.store);
+    }
+    for (int round = 0; round < 2; round++) {
+        rig_open(&r);
+        check_filled(tried, &r);
+        expect_int("after a restart it compacts", rig_compact(&r), 0);
+        check_filled(tried, &r);
+        rig_close(&r);
+    }
+    rig_leave(&r);
+    return hits > 0;
+}
+
+static void merge_faults(const struct run *run)
+{
+    (void)run;
+    for (size_t k = 0; k < sizeof fault_kinds / sizeof *fault_kinds; k++) {
+        unsigned at = 1;
+
+        while (at < 100 && one_fault(&fault_kinds[k], at))
+            at++;
+        expect_true("a compaction makes such calls", at > 1);
+    }
+}
+
+static bool has_reserve(void *arg)
+{
+    char path[120];
+
+    snprintf(path, sizeof path, "%s/KVS-RESERVE", ((struct rig *)arg)->dir);
+    return access(path, F_OK) == 0;
+}
+
+/* The disk is full: what is held in reserve makes room for a compaction; and
+ * without it the old segments serve on. */
+static void no_room(const struct run *run)
+{
+    struct crash_fault once = { CRASH_WRITE, CRASH_FAIL, ENOSPC, 2, 1 };
+    struct crash_fault ever = { CRASH_WRITE, CRASH_FAIL, ENOSPC, 1, 0 };
+    struct rig r;
+
+    (void)run;
+    rig_make(&r, (struct store_options){ .segment_size = 1000 });
+    fill(&r);
+    expect_soon("a store of several segments", "it holds one in reserve",
+                has_reserve, &r);
+    expect_int("keeping the compactors away", background_enter(r.store), 0);
+    r.alone = true;
+    set_all(&r, 3);
+    rig_quiet(&r);
+    crash_count();
+    crash_fault(&ever);
+    expect_int("compacting, no room for anything", rig_merge_sealed(&r),
+               -ENOSPC);
+    crash_fault(NULL);
+    crash_stop();
+    expect_true("the reserve is spent", !has_reserve(&r));
+    check_set("I13: the old segments serve on", &r, 3);
+    expect_int("nothing is left behind", files_ending(r.dir, DIR_NEW), 0);
+    char path[120];
+    snprintf(path, sizeof path, "%s/KVS-RESERVE", r.dir);
+    write_file(path, "", 0);
+    crash_count();
+    crash_fault(&once);
+    int err = rig_merge_sealed(&r);
+    unsigned hits = crash_fault_hits();
+    crash_fault(NULL);
+    crash_stop();
+    expect_int("writes that met a full disk", hits, 1);
+    expect_int("I13: no room, but a reserve: compacting", err, 0);
+    expect_true("the reserve is spent", !has_reserve(&r));
+    check_set("I7: after it", &r, 3);
+    expect_int("store_set", rig_put(&r, "more", "x"), 0);
+    rig_close(&r);
+    rig_open(&r);
+    check_set("I7: after it and a restart", &r, 3);
+    rig_leave(&r);
+}
+
+const struct test_case many_hard_cases[] = {
+    { "get_storm", get_storm, 20 },
+    { "two_compactors", two_compactors, 400 },
+    { "beside_background", beside_background, 400 },
+    { "history_merging", history_merging, 800 },
+    { "merge_faults", merge_faults, 0 },
+    { "no_room", no_room, 0 },
+    { NULL, NULL, 0 },
+};
