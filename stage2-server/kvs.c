@@ -270,7 +270,7 @@ int main(int argc, char **argv)
 
     size_t n = args_parse(&args, argc, argv, &dir, words);
     const struct command *command = find(words, n);
-    log_setup("kvs", LOG_LEVEL_INFO);
+    log_setup("kvs", LOG_LEVEL_WARN);
     int status = command->run(dir, words);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (status == 0)

@@ -181,8 +181,7 @@ unchanged() {
     [ "$(awk 'NF != 2' "$T/out")" = "" ]
     [ "$(awk '$1 == "dead_bytes" { print ($2 > 0) }' "$T/out")" = 1 ]
     [ "$(awk '$1 == "segments" { print $2 }' "$T/out")" -eq "$(logs | wc -l)" ]
-    kvs compact
-    [ "$status" -eq 0 ] && [ ! -s "$T/out" ] || show
+    kvs compact && silent
     kvs stats
     for name in dead_bytes pinned_bytes; do
         [ "$(awk -v n=$name '$1 == n { print $2 }' "$T/out")" = 0 ] || show
