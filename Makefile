@@ -440,6 +440,7 @@ hooked := $(addprefix -Wl$(comma)--wrap=,segment_append segment_create \
 	table_update table_insert log_read dir_sync)
 $(call many_program_of,many_test,$(call many_tests,crash_store,many_test many_damage_test \
 	many_compact_test many_hard_test many_tomb_test \
+	many_crash_test \
 	many_rig history_crew $(HISTORY) $(CRASH)),\
 	$(wrapped) $(noisy) $(hooked))
 REFS5B  := store_test-many crash_test-many many_test
