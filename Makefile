@@ -465,7 +465,7 @@ $(B)/tests/commit_test $(B)/tests/commit_test.ref: private EXTRA := \
 hooked := $(addprefix -Wl$(comma)--wrap=,segment_append segment_create \
 	table_update table_insert log_read dir_sync)
 many_cases := $(call many_tests,crash_store,many_test many_damage_test \
-	many_compact_test many_hard_test many_tomb_test many_rig history_crew \
+	many_compact_test many_hard_test many_tomb_test many_crash_test many_rig history_crew \
 	$(HISTORY) $(CRASH))
 $(call many_program_of,many_test,$(many_cases),$(wrapped) $(noisy) $(hooked),\
 	$(MANY_EARLIER) $(COMMIT))
