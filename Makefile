@@ -224,7 +224,7 @@ $(foreach p,$(POOLS),$(eval $(call bench_pool,$(p))))
 $(B)/bench-table: $(call stage4,bench_table workload) $(TABLE) $(SLAB) $(MINE) $(METER)
 # The same with the table of stage 5.
 $(B)/bench-table-lf: $(call stage4,bench_table workload) $(TABLE_lf) $(SLAB) $(MINE) $(METER)
-$(B)/bench-store: $(call stage4,bench_store workload) \
+$(B)/bench-store: $(call stage4,bench_store workload hist) \
 	$(STORE_LINKED) $(MINE) $(METER)
 $(B)/bench-store: private EXTRA = -lm $(STORE_LIBS)
 $(B)/kvs-bench $(B)/bench-table $(B)/bench-table-lf: private EXTRA := -lm
@@ -238,7 +238,7 @@ LIBS_leveldb := -lleveldb
 LIBS_sqlite  := -lsqlite3
 PEER_STORES  := $(foreach p,leveldb sqlite,$(if $(HAVE_$(p)),$(p)))
 define peer_store
-$(B)/bench-store-$(1): $(call stage4,bench_store workload) $(B)/tests/peer_$(1).o $(MINE) $(METER)
+$(B)/bench-store-$(1): $(call stage4,bench_store workload hist) $(B)/tests/peer_$(1).o $(MINE) $(METER)
 $(B)/bench-store-$(1): private EXTRA = -lm $(LIBS_$(1))
 endef
 $(foreach p,$(PEER_STORES),$(eval $(call peer_store,$(p))))
