@@ -635,7 +635,47 @@ static void damaged_input(const struct run *run)
     rig_leave(&r);
 }
 
+/* What a compaction has made was never active: nothing in it is a torn tail,
+ * and nothing is added to it. */
+static void made_is_whole(const struct run *run)
+{
+    static unsigned char bytes[1 << 16];
+    char path[200];
+    struct rig r;
+    uint64_t g, made;
+
+    (void)run;
+    rig_make_alone(&r, each_its_own);
+    expect_int("store_set", rig_put(&r, "key", "value"), 0);
+    g = rig_active(&r);
+    expect_int("store_set", rig_put(&r, "active", "a"), 0);
+    expect_int("a compaction", rig_merge(&r, &g, 1, &made), 0);
+    rig_close(&r);
+    r.options.segment_size = 1 << 20;
+    rig_path(path, &r, made, ".log");
+    size_t n = read_file(path, bytes, sizeof bytes);
+    for (int round = 0; round < 2; round++) {
+        rig_open(&r);
+        expect_value("what was compacted", &r, "key", "value");
+        expect_int("store_set", rig_put(&r, "more", "x"), 0);
+        expect_true("I7: a compaction's output never becomes active",
+                    rig_active(&r) != made);
+        rig_close(&r);
+        remove_ending(r.dir, ".hint");
+    }
+    for (size_t less = 1; less < RECORD_HEADER + 20; less += 10) {
+        write_file(path, bytes, n - less);
+        expect_int("I10: a compaction's output is cut short: opening",
+                   rig_try_open(&r), -EBADMSG);
+    }
+    write_file(path, bytes, n);
+    rig_open(&r);
+    expect_value("mended", &r, "key", "value");
+    rig_leave(&r);
+}
+
 const struct test_case many_compact_cases[] = {
+    { "made_is_whole", made_is_whole, 0 },
     { "merges", merges, 0 },
     { "small_ones", small_ones, 0 },
     { "counted", counted, 0 },

@@ -365,6 +365,7 @@ static bool one_fault(const struct fault_kind *k, unsigned at)
 {
     struct crash_fault fault = { k->calls, k->kind, k->err, at,
                                  k->kind == CRASH_SHORT && k->err ? 2 : 1 };
+    unsigned files = descriptors();
     char tried[160];
     struct rig r;
 
@@ -398,6 +399,8 @@ static bool one_fault(const struct fault_kind *k, unsigned at)
                    -EROFS);
         store_close(r.store);
     }
+    expect_int("descriptors after a compaction that met an error",
+               descriptors(), files);
     for (int round = 0; round < 2; round++) {
         rig_open(&r);
         check_filled(tried, &r);
