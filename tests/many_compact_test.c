@@ -334,19 +334,26 @@ static void change_it(void *arg, struct slice key)
     meanwhile_do(&b->meanwhile, change_key, b);
 }
 
+static void check_changed_now(const char *tried, struct rig *r)
+{
+    char key[32];
+
+    for (size_t i = 0; i < KEYS; i++) {
+        key_of(key, i);
+        expect_value(tried, r, key,
+                     i % 3 == 0 ? "newer" : i % 3 == 1 ? NULL : key);
+    }
+    expect_int("I7: keys", rig_stats(r).keys, KEYS - KEYS / 3 + 1);
+}
+
 static void check_changed(const char *tried, struct rig *r)
 {
-    char key[32], what[160];
+    char what[160];
 
     for (int round = 0; round < 3; round++) {
-        for (size_t i = 0; i < KEYS; i++) {
-            key_of(key, i);
-            snprintf(what, sizeof what, "%s%s", tried,
-                     round ? ", after a restart" : "");
-            expect_value(what, r, key,
-                         i % 3 == 0 ? "newer" : i % 3 == 1 ? NULL : key);
-        }
-        expect_int("I7: keys", rig_stats(r).keys, KEYS - KEYS / 3 + 1);
+        snprintf(what, sizeof what, "%s%s", tried,
+                 round ? ", after a restart" : "");
+        check_changed_now(what, r);
         if (round == 1)
             expect_int("store_compact", rig_compact(r), 0);
         rig_close(r);
@@ -367,6 +374,7 @@ static void changed_at(enum hook_at at, const char *tried)
     hook_set(at, NULL, NULL);
     meanwhile_end(&b.meanwhile);
     expect_true("each key's copy came by", b.times >= KEYS / 2);
+    check_changed_now(tried, &r);
     expect_true("live bytes are of what lives now", live_in(&r) < live);
     uint64_t now = live_in(&r);
     rig_close(&r);
@@ -505,7 +513,7 @@ static void held_reader(const struct run *run)
     }
     expect_int("I14: compactions go on", rig_compact(&r), 0);
     check_all("I14: other readers go on", &r);
-    expect_true("I14: a file that a reader is in is not closed under it",
+    expect_true("I14: a removed file that a reader is in is not closed",
                 deleted_held(r.dir) > 0);
     expect_true("the reader has not gone on", !actor_done(&h.actor));
     say(&h, &h.go);
