@@ -471,7 +471,7 @@ static void no_room(const struct run *run)
                -ENOSPC);
     crash_fault(NULL);
     crash_stop();
-    expect_true("the reserve is spent", !has_reserve(&r));
+    expect_true("I13: the reserve is spent", !has_reserve(&r));
     check_set("I13: the old segments serve on", &r, 3);
     expect_int("nothing is left behind", files_ending(r.dir, DIR_NEW), 0);
     char path[120];
@@ -485,7 +485,7 @@ static void no_room(const struct run *run)
     crash_stop();
     expect_int("writes that met a full disk", hits, 1);
     expect_int("I13: no room, but a reserve: compacting", err, 0);
-    expect_true("the reserve is spent", !has_reserve(&r));
+    expect_true("I13: the reserve is spent", !has_reserve(&r));
     check_set("I7: after it", &r, 3);
     expect_int("store_set", rig_put(&r, "more", "x"), 0);
     rig_close(&r);
