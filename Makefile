@@ -215,7 +215,7 @@ REPORT    := $(call stage4,report)
 $(B)/kvs-bench: $(call stage4,kvs_bench bench_options crew) $(LOAD) $(HIST) $(REPORT) \
 	$(MINE) $(COMMON)
 # What stage 4 measures in one process: each pool, the table, the stores.
-METER := $(call stage4,meter report) $(COMMON)
+METER := $(call stage4,meter bench_common report) $(COMMON)
 define bench_pool
 $(B)/bench-pool-$(1): $(call stage4,bench_pool trace) $(HIST) $(POOL_$(1)) $(METER)
 $(B)/bench-pool-$(1): private EXTRA = -lm $(LIBS_$(1))
@@ -230,6 +230,20 @@ $(B)/bench-store: private EXTRA = -lm $(STORE_LIBS)
 $(B)/kvs-bench $(B)/bench-table $(B)/bench-table-lf: private EXTRA := -lm
 PROGRAMS4 := $(addprefix $(B)/,kvs-bench bench-table bench-table-lf bench-store \
 	$(addprefix bench-pool-,$(POOLS)))
+
+# The same with stores of others in the place of ours, for `make peers`.
+HAVE_leveldb := $(if $(wildcard /usr/include/leveldb/c.h),yes)
+HAVE_sqlite  := $(shell $(PKG_CONFIG) --exists sqlite3 && echo yes)
+LIBS_leveldb := -lleveldb
+LIBS_sqlite  := -lsqlite3
+PEER_STORES  := $(foreach p,leveldb sqlite,$(if $(HAVE_$(p)),$(p)))
+define peer_store
+$(B)/bench-store-$(1): $(call stage4,bench_store workload) $(B)/tests/peer_$(1).o $(MINE) $(METER)
+$(B)/bench-store-$(1): private EXTRA = -lm $(LIBS_$(1))
+endef
+$(foreach p,$(PEER_STORES),$(eval $(call peer_store,$(p))))
+PEERS_STORES := $(patsubst %,$(B)/bench-store-%,$(PEER_STORES))
+peer-stores: $(PEERS_STORES)
 
 # The library: what a C program needs, with the pool chosen by POOL.
 LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_full) $(CHANNEL) \
@@ -451,7 +465,7 @@ $(B)/tests/commit_test $(B)/tests/commit_test.ref: private EXTRA := \
 hooked := $(addprefix -Wl$(comma)--wrap=,segment_append segment_create \
 	table_update table_insert log_read dir_sync)
 many_cases := $(call many_tests,crash_store,many_test many_damage_test \
-	many_compact_test many_hard_test many_tomb_test many_rig history_crew \
+	many_compact_test many_hard_test many_tomb_test many_crash_test many_rig history_crew \
 	$(HISTORY) $(CRASH))
 $(call many_program_of,many_test,$(many_cases),$(wrapped) $(noisy) $(hooked),\
 	$(MANY_EARLIER) $(COMMIT))
@@ -487,17 +501,21 @@ TESTS  := $(addprefix $(B)/tests/,$(GIVEN_TESTS) pool_test-any) \
 	$(foreach p,$(PARTS),$(TESTS$(p)))
 BENCHES := $(foreach p,$(PARTS),$(BENCH$(p)))
 
+# What the pool gives to GLib comes by the test first.
+WRAPS_glib := -Wl,--wrap=g_thread_pool_push
+
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
 define pool_test
 $(B)/tests/pool_test-$(1): $(B)/tests/pool_test-$(1).o \
 	$(B)/tests/pool_hard_test-$(1).o $(DRIVER) $(POOL_$(1)) $(COMMON)
-$(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(LIBS_$(1))
+$(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(WRAPS_$(1)) $(LIBS_$(1))
 $(B)/tests/%-$(1).o: tests/%.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DPOOL_NAME='$$(or $$(POOL_QUOTED),"$(1)")' -MMD -MP -c -o $$@ $$<
 endef
 $(foreach p,$(POOLS) any,$(eval $(call pool_test,$(p))))
+$(B)/tests/pool_test-glib: $(B)/tests/pool_glib_test-glib.o
 # Which pool is POOL_NAME's there: asked when it runs.
 $(B)/tests/pool_test-any.o $(B)/tests/pool_hard_test-any.o: POOL_QUOTED = \
 	getenv("POOL_NAME")
@@ -600,7 +618,7 @@ $(B)/stage3-abstract/pool_glib.o $(B)/stage3-abstract/pool_glib-as.o: \
 	EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
 $(addprefix $(B)/,$(PROGRAMS)) $(TESTS) $(REFTESTS) $(BENCHES) $(PEERS) \
-  $(PROGRAMS4) $(RIG) \
+  $(PROGRAMS4) $(PEERS_STORES) $(RIG) \
   $(STAGE2) $(FUZZ) $(LONG) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
@@ -701,7 +719,8 @@ peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
 
 bench: ## measure and draw build/bench/index.html [SUITE=course] [BENCH=long]
-	@$(MAKE) -s --no-print-directory V=rel bench-programs
+	@echo 'building what measures'
+	@$(MAKE) -s --no-print-directory V=rel say= bench-programs
 	@SUITE='$(SUITE)' BENCH='$(BENCH)' stage4-bench/bench.sh
 bench-programs: $(PROGRAMS4) $(B)/liblockcount.so $(B)/kvs-server
 
@@ -752,14 +771,14 @@ clean: ## remove build/
 	rm -rf build
 
 # In the student's tree only what a student types.
-HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|doctor|update,[a-z0-9]*)
+HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|bench|doctor|update,[a-z0-9]*)
 help: ## this list
 	@printf '  make %-9s %s\n' test$(BEGINS) \
 	 "the cases of part $(BEGINS), bare and quick (parts: $(PARTS))"
 	@awk -F ':.*## ' '/^($(HELP_ALL)):.*## / { gsub(/STAGE=1/, "STAGE=$(BEGINS)"); \
 	 sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
+.PHONY: peer-stores all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
 	given-list named-list missing-list next one hint watch explore replay grade \
 	test peers bench bench-programs fuzz fuzzers soak torture long-programs doctor clean help \
 	$(PARTS:%=test%) $(PARTS:%=graded%) \

@@ -33,7 +33,8 @@
 #include "stage5-compaction/copies.h"
 
 enum {
-    DUE = 5,                        /* a fifth */
+    DUE = 5,                        /* a fifth; */
+    DUE_QUIET = 10,                 /* a tenth, when there is time */
     SMALL = 8                       /* an eighth of a segment */
 };
 
@@ -88,7 +89,8 @@ size_t compact_pick(struct store *store, struct segment **inputs, bool all)
     struct candidate *c = segments_survey(&store->set, &n, &total);
 
     segments_sum(&store->set, &sum);
-    if (!all && total * DUE <= sum.bytes)
+    if (!all && total * (background_quiet(store) ? DUE_QUIET : DUE) <=
+                    sum.bytes)
         n = 0;
     if (n > 0)
         qsort(c, n, sizeof *c, all ? by_birth : by_share);

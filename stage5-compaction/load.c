@@ -21,7 +21,7 @@ enum {
 struct part {
     struct segment *segment;
     struct hint hint;
-    const unsigned char **entries;  /* where each begins, made when needed */
+    struct entry *entries;  /* of the hint, made when needed */
     bool active;
     int err;
 };
@@ -154,15 +154,16 @@ static int pass_read(struct loading *l, struct part *part)
 
 /* ---- Which is newer -------------------------------------------------------------- */
 
-struct finding {
-    const unsigned char **next;
+/* What a segment's entries are found by. */
+struct entry {
+    uint64_t offset, sequence;
 };
 
 static int note_entry(void *arg, const struct hint_entry *e)
 {
-    struct finding *f = arg;
+    struct entry **next = arg;
 
-    *f->next++ = (const unsigned char *)e->key.ptr - HINT_ENTRY;
+    *(*next)++ = (struct entry){ e->position.offset, e->sequence };
     return 0;
 }
 
@@ -172,10 +173,10 @@ static int make_entries(struct loading *l, struct part *part)
 
     mutex_lock(&l->find);
     if (!part->entries) {
-        struct finding f = { calloc(part->hint.entries, sizeof *f.next) };
+        struct entry *next = calloc(part->hint.entries, sizeof *next);
 
-        part->entries = f.next;
-        err = f.next ? hint_each(&part->hint, note_entry, &f) : -ENOMEM;
+        part->entries = next;
+        err = next ? hint_each(&part->hint, note_entry, &next) : -ENOMEM;
     }
     mutex_unlock(&l->find);
     return err;
@@ -190,14 +191,13 @@ static int sequence_at(struct loading *l, struct part *part, uint64_t offset,
 
     while (!err && low < high) {
         size_t middle = low + (high - low) / 2;
-        struct hint_entry e;
+        const struct entry *e = &part->entries[middle];
 
-        hint_entry_at(part->entries[middle], &e);
-        if (e.position.offset == offset) {
-            *sequence = e.sequence;
+        if (e->offset == offset) {
+            *sequence = e->sequence;
             return 0;
         }
-        if (e.position.offset < offset)
+        if (e->offset < offset)
             low = middle + 1;
         else
             high = middle;

@@ -712,7 +712,7 @@ int main(int argc, char **argv)
 {
     static const struct test_case *const tables[] = {
         many_open_cases, many_damage_cases, many_compact_cases,
-        many_hard_cases, many_tomb_cases, NULL
+        many_hard_cases, many_tomb_cases, many_crash_cases, NULL
     };
 
     log_setup("many_test", LOG_LEVEL_ERROR);

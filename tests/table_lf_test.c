@@ -126,7 +126,7 @@ struct worker {
     struct actor actor;
     struct table *table;
     struct counter *over;       /* NULL: `steps` rounds */
-    struct counter rounds;
+    struct counter rounds, may; /* add_on: not more rounds than that */
     uint64_t random, churn;
     size_t steps;
     uint64_t locks;             /* lock calls of the measured part */
@@ -328,12 +328,14 @@ static void expect_rounds(const char *tried, struct worker *workers, int n,
     expect_soon(tried, "they go on", has_come_so_far, &p);
 }
 
-/* At a random moment, once it has got a little further. */
-static void freeze(struct worker *w, uint64_t *random)
+/* At a random moment, once it has got a little further (or may, if it works
+ * only so much at a time). */
+static void freeze(struct worker *w, uint64_t *random, uint64_t batch)
 {
-    uint64_t spin = next_random(random) % 4000;
+    uint64_t spin = next_random(random) % (batch ? 40000 : 4000);
     char c;
 
+    counter_add(&w->may, batch);
     expect_rounds("the one that is to be stopped", w, 1,
                   1 + next_random(random) % 8);
     for (volatile uint64_t i = 0; i < spin; i++)
@@ -349,7 +351,7 @@ static void let_go(void)
 
 /* Whatever lock the writer has, readers look up every key, twice. */
 static void frozen_on(struct table *table, void (*writes)(void *),
-                      const struct run *run)
+                      uint64_t batch, const struct run *run)
 {
     struct counter over = { 0 };
     struct worker writer, readers[2];
@@ -361,7 +363,7 @@ static void frozen_on(struct table *table, void (*writes)(void *),
         start(&readers[i], table, &over, read_on, 0);
     start(&writer, table, &over, writes, run->seed);
     for (size_t i = 0; i < run->size; i++) {
-        freeze(&writer, &random);
+        freeze(&writer, &random, batch);
         expect_rounds("readers, while the writer is stopped somewhere",
                       readers, 2, 2);
         let_go();
@@ -377,12 +379,12 @@ static void frozen_on(struct table *table, void (*writes)(void *),
 
 static void writer_frozen(const struct run *run)
 {
-    frozen_on(made_default(), write_on, run);
+    frozen_on(made_default(), write_on, 0, run);
 }
 
 static void writer_frozen_full(const struct run *run)
 {
-    frozen_on(made(8, true, 128 * KIB), write_on, run);
+    frozen_on(made(8, true, 128 * KIB), write_on, 0, run);
 }
 
 /* Adds new keys all the time, so that the table grows. */
@@ -391,6 +393,8 @@ static void add_on(void *arg)
     struct worker *w = arg;
 
     for (uint64_t key = STABLE + CHURN; goes_on(w); key++) {
+        while (counter_get(&w->rounds) >= counter_get(&w->may) && goes_on(w))
+            sched_yield();
         expect_int("insert", table_insert(w->table, number(&key),
                                           number(&key)), 0);
         counter_add(&w->rounds, 1);
@@ -399,7 +403,56 @@ static void add_on(void *arg)
 
 static void grower_frozen(const struct run *run)
 {
-    frozen_on(made(4, false, 0), add_on, run);
+    frozen_on(made(4, false, 0), add_on, 500, run);
+}
+
+/* The same, stopped in each malloc: who grows needs memory for it. */
+static void stop_in_malloc(void)
+{
+    stop_here(0);
+}
+
+static void add_stopping(void *arg)
+{
+    struct worker *w = arg;
+
+    malloc_calls(stop_in_malloc);
+    for (uint64_t key = STABLE + CHURN; key < w->steps; key++)
+        expect_int("insert", table_insert(w->table, number(&key),
+                                          number(&key)), 0);
+    malloc_calls(NULL);
+    counter_add(&w->rounds, 1);
+    stop_here(0);
+}
+
+static void grower_stopped(const struct run *run)
+{
+    struct table *table = made(4, false, 0);
+    struct counter over = { 0 };
+    struct worker writer = { .table = table, .steps = run->size }, readers[2];
+    char c;
+
+    prepare_ice();
+    fill_stable(table);
+    for (int i = 0; i < 2; i++)
+        start(&readers[i], table, &over, read_on, 0);
+    actor_start(&writer.actor, add_stopping, &writer);
+    for (bool last = false; !last; let_go()) {
+        expect_int("read", read(ice.stopped[0], &c, 1), 1);
+        expect_rounds("readers, while the writer is stopped in a malloc",
+                      readers, 2, 2);
+        last = counter_get(&writer.rounds) > 0;
+    }
+    counter_add(&over, 1);
+    actor_join(&writer.actor);
+    for (int i = 0; i < 2; i++)
+        actor_join(&readers[i].actor);
+    look_at_all(table, STABLE + CHURN);
+    for (uint64_t key = STABLE + CHURN, value; key < run->size; key++)
+        expect_int("lookup of each key", table_lookup(table, number(&key),
+                   &value, sizeof value), sizeof value);
+    table_destroy(table);
+    close_ice();
 }
 
 /* A reader is stopped, perhaps in mid-lookup: writers and other readers go on,
@@ -416,7 +469,7 @@ static void reader_frozen(const struct run *run)
     start(&frozen, table, &over, read_on, 0);
     start(&other, table, &over, read_on, 0);
     for (size_t i = 0; i < run->size; i++) {
-        freeze(&frozen, &random);
+        freeze(&frozen, &random, 0);
         for (int k = 0; k < 2000; k++)
             change(table, &random, CHURN);
         expect_rounds("readers, while another reader is stopped", &other, 1,
@@ -661,8 +714,8 @@ static void small_grow(const struct run *run)
 static const struct test_case cases[] = {
     { "no_locks", no_locks, 200000 },
     { "held_is_read", held_is_read, 100 },
-    { "writer_frozen", writer_frozen, 400 },
-    { "writer_frozen_full", writer_frozen_full, 200 },
+    { "writer_frozen", writer_frozen, 200 },
+    { "writer_frozen_full", writer_frozen_full, 100 },
     { "reader_frozen", reader_frozen, 100 },
     { "replaced_for_ever", replaced_for_ever, 300000 },
     { "full_under_readers", full_under_readers, 20000 },
@@ -670,7 +723,8 @@ static const struct test_case cases[] = {
     { "small_stay", small_stay, 2 },
     { "small_replace", small_replace, 2 },
     { "small_full", small_full, 20 },
-    { "grower_frozen", grower_frozen, 1000 },
+    { "grower_frozen", grower_frozen, 100 },
+    { "grower_stopped", grower_stopped, 3000 },
     { "small_grow", small_grow, 2 },
     { NULL, NULL, 0 },
 };
