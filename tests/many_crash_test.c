@@ -365,7 +365,7 @@ static bool killed_at(enum crash_fault_kind kind, unsigned at)
 static void merge_killed(const struct run *run)
 {
     (void)run;
-    for (int kind = CRASH_KILL; kind <= CRASH_KILL_AFTER; kind++) {
+    for (int kind = CRASH_KILL_WITHIN; kind <= CRASH_KILL_AFTER; kind++) {
         unsigned at = 1;
 
         while (at < 200 && killed_at((enum crash_fault_kind)kind, at))
