@@ -1,6 +1,6 @@
 /* compact.c -- yours: stage 5B, tasks 5.6, 5.7. */
-/* Approach: whoever was born first and has garbage is written anew, with the
- * next one of those if both fit into a segment. The steps of a compaction are
+/* Approach: whoever was born first and has garbage is written anew, with some
+ * of the next ones, if all fit into a segment. The steps of a compaction are
  * a table, gone through until one fails.
  */
 #include "stage5-compaction/compact.h"
@@ -17,22 +17,25 @@
 #include "stage5-compaction/copies.h"
 #include "stage5-compaction/hint.h"
 
+enum { TOGETHER = 8 };
+
 /* ---- Choosing ------------------------------------------------------------------- */
 
 /* The candidates come by birth. */
 size_t compact_pick(struct store *store, struct segment **inputs, bool all)
 {
     struct segments_sum sum;
-    uint64_t garbage, keep = 0;
+    uint64_t garbage, keep = 0, room = store->options.segment_size;
     size_t n, taken = 0;
     struct candidate *c = segments_survey(&store->set, &n, &garbage);
 
     segments_sum(&store->set, &sum);
-    for (size_t i = 0; i < n && taken < 2; i++) {
+    for (size_t i = 0; i < n && taken < TOGETHER; i++) {
         if (!all && garbage <= sum.bytes / 5)
             break;
-        if (c[i].garbage == 0 ||
-            (taken > 0 && keep + c[i].keep > store->options.segment_size))
+        if (c[i].garbage == 0 && (taken == 0 || c[i].bytes > room / 10))
+            continue;       /* small ones go along */
+        if (taken > 0 && keep + c[i].keep > room)
             continue;
         keep += c[i].keep;
         inputs[taken++] = c[i].segment;
@@ -124,9 +127,9 @@ static int make_durable(struct work *w)
     return err ? err : segment_seal(w->to);
 }
 
-/* Its hint is left to whoever writes those of full segments. */
 static int join(struct work *w)
 {
+    w->to->hinted = true;
     w->to->sealed = true;
     w->to->busy = true;
     return segments_add(&w->store->set, w->to);
@@ -230,6 +233,8 @@ static void remove_inputs(struct work *w)
     char file[DIR_NAME_MAX];
     bool gone = true;
 
+    hint_save(&w->copies.hint, &s->dir, w->to->generation, w->to->salt,
+              segment_end(w->to));
     for (size_t i = 0; i < w->n; i++) {
         dir_log_name(file, w->inputs[i]->generation);
         if (unlinkat(s->dir.fd, file, 0) != 0)
