@@ -185,18 +185,20 @@ SRC_OF_many := stage5-compaction/store
 # Until task 5.8 is done, its tests have one that commits for one at a time.
 COMMIT      := $(if $(if $(STUDENT),$(shell grep -ls not_written stage5-compaction/commit.c)),\
 	$(B)/tests/commit_one.o,$(call stage5,commit))
-MANY_PARTS  := $(call stage5,store_help batch load hint segment segments compact \
-	compact_due background) $(COMMIT) $(EPOCH)
+MANY_PARTS  := $(call stage5,store_help store_files batch load hint segment segments compact \
+	compact_due copies background) $(COMMIT) $(EPOCH)
 MANY_BASE    = $(call stage2,dir) $(LOG) $(TABLE_full) $(SLAB)
 STORE_many   = $(B)/$(SRC_OF_many).o $(MANY_PARTS) $(MANY_BASE)
 MANY := $(if $(STUDENT),$(if $(shell grep -ls not_written stage5-compaction/*.c),,yes),yes)
 full_store = $(sort $(patsubst $(TABLE),$(TABLE_full),$(if $(and $(MANY),$(filter kvs,$(STORES_IN))),\
 	$(patsubst $(B)/$(SRC_OF_kvs)%,$(B)/$(SRC_OF_many)%,$(1)) $(MANY_PARTS) $(MANY_BASE),$(1))))
 STORE_LINKED := $(call full_store,$(STORE_LINKED))
+FILES_many := $(call stage5,kvs_files kvs_repair kvs_logs segment hint) $(call stage2,kvs_source)
+FILES_full := $(if $(MANY),$(FILES_many),$(FILES))
 
 # The programs of the whole course.
-$(B)/kvs: $(call stage2,kvs) $(FILES) $(MINE) $(COMMON) \
-	$(sort $(STORE_LINKED) $(LOG) $(TABLE_full) $(SLAB) $(call stage2,dir))
+$(B)/kvs: $(call stage2,kvs) $(MINE) $(COMMON) \
+	$(sort $(FILES_full) $(STORE_LINKED) $(LOG) $(TABLE_full) $(SLAB) $(call stage2,dir))
 $(B)/kvs-client: $(call stage2,kvs_client) $(CLIENT) $(MINE) $(COMMON)
 $(B)/kvs-server: $(call stage2,kvs_server) $(SERVER) $(STORE_LINKED) \
 	$(POOL_full) $(B)/pool-is $(COMMON)
@@ -213,7 +215,7 @@ REPORT    := $(call stage4,report)
 $(B)/kvs-bench: $(call stage4,kvs_bench bench_options crew) $(LOAD) $(HIST) $(REPORT) \
 	$(MINE) $(COMMON)
 # What stage 4 measures in one process: each pool, the table, the stores.
-METER := $(call stage4,meter report) $(COMMON)
+METER := $(call stage4,meter bench_common report) $(COMMON)
 define bench_pool
 $(B)/bench-pool-$(1): $(call stage4,bench_pool trace) $(HIST) $(POOL_$(1)) $(METER)
 $(B)/bench-pool-$(1): private EXTRA = -lm $(LIBS_$(1))
@@ -228,6 +230,20 @@ $(B)/bench-store: private EXTRA = -lm $(STORE_LIBS)
 $(B)/kvs-bench $(B)/bench-table $(B)/bench-table-lf: private EXTRA := -lm
 PROGRAMS4 := $(addprefix $(B)/,kvs-bench bench-table bench-table-lf bench-store \
 	$(addprefix bench-pool-,$(POOLS)))
+
+# The same with stores of others in the place of ours, for `make peers`.
+HAVE_leveldb := $(if $(wildcard /usr/include/leveldb/c.h),yes)
+HAVE_sqlite  := $(shell $(PKG_CONFIG) --exists sqlite3 && echo yes)
+LIBS_leveldb := -lleveldb
+LIBS_sqlite  := -lsqlite3
+PEER_STORES  := $(foreach p,leveldb sqlite,$(if $(HAVE_$(p)),$(p)))
+define peer_store
+$(B)/bench-store-$(1): $(call stage4,bench_store workload) $(B)/tests/peer_$(1).o $(MINE) $(METER)
+$(B)/bench-store-$(1): private EXTRA = -lm $(LIBS_$(1))
+endef
+$(foreach p,$(PEER_STORES),$(eval $(call peer_store,$(p))))
+PEERS_STORES := $(patsubst %,$(B)/bench-store-%,$(PEER_STORES))
+peer-stores: $(PEERS_STORES)
 
 # The library: what a C program needs, with the pool chosen by POOL.
 LIBRARY := $(sort $(COMMON) $(MINE_OBJECTS) $(POOL_full) $(CHANNEL) \
@@ -344,12 +360,13 @@ REFS4  := load_test
 stage4: $(PROGRAMS4) $(B)/liblockcount.so
 
 # Fuzz targets with a driver of their own; `make fuzz` builds them for libFuzzer.
-FUZZERS     := decode replay files resp
+FUZZERS     := decode replay files many resp
 FUZZ        := $(addprefix $(B)/tests/fuzz_,$(FUZZERS))
 FUZZ_decode := $(DECODE) $(PROTO)
 FUZZ_resp   := $(PROTO)
 FUZZ_replay := $(B)/tests/fuzz/image.o $(LOG)
-FUZZ_files  := $(B)/tests/fuzz/image.o $(FILES) $(STORE_kvs)
+FUZZ_files  := $(addprefix $(B)/tests/fuzz/,image.o place.o) $(FILES) $(STORE_kvs)
+FUZZ_many   := $(B)/tests/fuzz/place.o $(sort $(FILES_many) $(STORE_many))
 define fuzz_program
 $(B)/tests/fuzz_$(1): $(B)/tests/fuzz/main.o $(B)/tests/fuzz/$(1)_fuzz.o \
 	$(FUZZ_$(1)) $(MINE) $(COMMON)
@@ -421,32 +438,60 @@ many_tests = $(patsubst %,$(B)/tests/%-many.o,$(1)) $(patsubst %,$(B)/tests/%.o,
 $(B)/tests/%-many.o: tests/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) -DSTORE_IS_many -MMD -MP -c -o $@ $<
-# A test of that store: NAME, its objects, how they are linked; and once more
-# with REF's log, table and epochs.
-MANY_EARLIER := $(call stage2,log table slab) $(call stage5,epoch table_lf commit)
+# A test of that store: NAME, its objects, how they are linked, and, for a
+# second program, which modules come from REF: those of earlier tasks. So cases
+# of 5.6 and 5.7 are in programs of their own, though the objects are the same.
+MANY_EARLIER := $(call stage2,log table slab) $(call stage5,epoch table_lf)
+MANY_STORE   := $(B)/$(SRC_OF_many).o $(MANY_EARLIER) $(call stage5,commit)
 define many_program
 $(B)/tests/$(1): $(2) $(STORE_many) $(MINE) $(COMMON)
-$(B)/tests/$(1).ref: $(2) $(filter-out $(MANY_EARLIER),$(STORE_many)) \
-	$(addprefix $(REF)/,$(filter $(MANY_EARLIER),$(STORE_many))) $(MINE) $(COMMON)
+$(B)/tests/$(1).ref: $(2) $(filter-out $(4),$(STORE_many)) $(MINE) \
+	$(addprefix $(REF)/,$(filter $(4),$(STORE_many))) $(COMMON)
 $(B)/tests/$(1) $(B)/tests/$(1).ref: private EXTRA := $(3)
 endef
-many_program_of = $(eval $(call many_program,$(1),$(2),$(3)))
-$(call many_program_of,store_test-many,$(call many_tests,$(STORE_CASES),\
-	history_crew $(HISTORY) scratch),$(noisy))
-$(call many_program_of,crash_test-many,$(call many_tests,crash_test \
-	crash_fault_test crash_store,$(CRASH)),$(wrapped))
+many_program_of = $(eval $(call many_program,$(1),$(2),$(3),$(4)))
+many_store := $(call many_tests,$(STORE_CASES),history_crew $(HISTORY) scratch)
+many_crash := $(call many_tests,crash_test crash_fault_test crash_store,$(CRASH))
+$(call many_program_of,store_test-many,$(many_store),$(noisy),$(MANY_EARLIER) $(COMMIT))
+$(call many_program_of,compact_test-many,$(many_store),$(noisy),$(MANY_STORE) $(COMMIT))
+$(call many_program_of,crash_test-many,$(many_crash),$(wrapped),$(MANY_EARLIER) $(COMMIT))
+$(call many_program_of,crash_compact_test-many,$(many_crash),$(wrapped),$(MANY_STORE) $(COMMIT))
+$(call test,commit_test,commit_test scratch,$(filter-out $(COMMIT) $(MANY_STORE) \
+	$(call stage5,compact),$(STORE_many)) $(call stage5,commit),$(filter-out \
+	$(call stage5,commit),$(filter $(MANY_STORE) $(call stage5,compact),$(STORE_many))))
+$(B)/tests/commit_test $(B)/tests/commit_test.ref: private EXTRA := \
+	$(addprefix -Wl$(comma)--wrap=,fsync fdatasync)
 # What a case steps into, by the test first (tests/many_rig.h).
 hooked := $(addprefix -Wl$(comma)--wrap=,segment_append segment_create \
 	table_update table_insert log_read dir_sync)
-$(call many_program_of,many_test,$(call many_tests,crash_store,many_test many_damage_test \
-	many_compact_test many_hard_test many_tomb_test \
-	many_crash_test \
-	many_rig history_crew $(HISTORY) $(CRASH)),\
-	$(wrapped) $(noisy) $(hooked))
-REFS5B  := store_test-many crash_test-many many_test
+many_cases := $(call many_tests,crash_store,many_test many_damage_test \
+	many_compact_test many_hard_test many_tomb_test many_crash_test many_rig history_crew \
+	$(HISTORY) $(CRASH))
+$(call many_program_of,many_test,$(many_cases),$(wrapped) $(noisy) $(hooked),\
+	$(MANY_EARLIER) $(COMMIT))
+$(call many_program_of,many_compact_test,$(many_cases),$(wrapped) $(noisy) \
+	$(hooked),$(MANY_STORE) $(COMMIT))
+REFS5B  := store_test-many compact_test-many crash_test-many \
+	crash_compact_test-many many_test many_compact_test commit_test
 TESTS5B := $(addprefix $(B)/tests/,$(REFS5B))
-ALSO5B  :=
-BENCH5B :=
+BENCH5B := $(addprefix $(B)/tests/,table_bench-lf table_bench-striped \
+	get_bench-compacting get_bench-quiet)
+$(B)/tests/table_bench-lf: $(B)/tests/table_bench.o $(TABLE_lf) $(SLAB) $(MINE) $(COMMON)
+$(B)/tests/table_bench-striped: $(B)/tests/table_bench.o $(TABLE) $(SLAB) $(MINE) $(COMMON)
+$(B)/tests/get_bench-compacting $(B)/tests/get_bench-quiet: $(B)/tests/get_bench-%: \
+  $(B)/tests/get_bench-%.o $(B)/tests/scratch.o $(DRIVER) $(STORE_many) $(MINE) $(COMMON)
+$(B)/tests/get_bench-%.o: tests/get_bench.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(if $(filter compacting,$*),-DCOMPACTING) \
+	 -MMD -MP -c -o $@ $<
+
+# Long runs against the real server: `make torture`, `make soak`.
+LONG := $(addprefix $(B)/tests/,torture soak_crew)
+$(B)/tests/torture: $(B)/tests/torture.o $(CLIENT) $(MINE) $(COMMON)
+$(B)/tests/soak_crew: $(patsubst %,$(B)/tests/%.o,soak_crew history_crew $(HISTORY)) \
+	$(DRIVER) $(CLIENT) $(MINE) $(COMMON)
+$(B)/tests/soak_crew: private EXTRA := $(noisy)
+long-programs: $(LONG) $(addprefix $(B)/,kvs kvs-server kvs-client kvs-bench)
 
 # Every part P may have TESTSP, REFSP (tests that are also run with REF's earlier
 # modules), BENCHP (programs measured) and ALSOP (what else its tests need).
@@ -456,17 +501,21 @@ TESTS  := $(addprefix $(B)/tests/,$(GIVEN_TESTS) pool_test-any) \
 	$(foreach p,$(PARTS),$(TESTS$(p)))
 BENCHES := $(foreach p,$(PARTS),$(BENCH$(p)))
 
+# What the pool gives to GLib comes by the test first.
+WRAPS_glib := -Wl,--wrap=g_thread_pool_push
+
 # The same cases once for each pool; and, with REF, once with the module of an
 # earlier task from there, so that a mistake in it costs its own points only.
 define pool_test
 $(B)/tests/pool_test-$(1): $(B)/tests/pool_test-$(1).o \
 	$(B)/tests/pool_hard_test-$(1).o $(DRIVER) $(POOL_$(1)) $(COMMON)
-$(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(LIBS_$(1))
+$(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(WRAPS_$(1)) $(LIBS_$(1))
 $(B)/tests/%-$(1).o: tests/%.c Makefile
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DPOOL_NAME='$$(or $$(POOL_QUOTED),"$(1)")' -MMD -MP -c -o $$@ $$<
 endef
 $(foreach p,$(POOLS) any,$(eval $(call pool_test,$(p))))
+$(B)/tests/pool_test-glib: $(B)/tests/pool_glib_test-glib.o
 # Which pool is POOL_NAME's there: asked when it runs.
 $(B)/tests/pool_test-any.o $(B)/tests/pool_hard_test-any.o: POOL_QUOTED = \
 	getenv("POOL_NAME")
@@ -569,8 +618,8 @@ $(B)/stage3-abstract/pool_glib.o $(B)/stage3-abstract/pool_glib-as.o: \
 	EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 
 $(addprefix $(B)/,$(PROGRAMS)) $(TESTS) $(REFTESTS) $(BENCHES) $(PEERS) \
-  $(PROGRAMS4) $(RIG) \
-  $(STAGE2) $(FUZZ) $(B)/stage2/kvs-server.ref:
+  $(PROGRAMS4) $(PEERS_STORES) $(RIG) \
+  $(STAGE2) $(FUZZ) $(LONG) $(B)/stage2/kvs-server.ref:
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $(EXTRA) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) \
 	 -Wl,--end-group $(EXTRA)
@@ -670,14 +719,24 @@ peers: ## our server beside redis, memcached and an echo server, in one run
 	@grading/peers.sh
 
 bench: ## measure and draw build/bench/index.html [SUITE=course] [BENCH=long]
-	@$(MAKE) -s --no-print-directory V=rel bench-programs
+	@echo 'building what measures'
+	@$(MAKE) -s --no-print-directory V=rel say= bench-programs
 	@SUITE='$(SUITE)' BENCH='$(BENCH)' stage4-bench/bench.sh
 bench-programs: $(PROGRAMS4) $(B)/liblockcount.so $(B)/kvs-server
 
 fuzz: ## libFuzzer on decoder, replay and files of a store [SECONDS=3600]
 	@$(foreach f,$(FUZZERS),FUZZ_$(f)='$(patsubst $(B)/%.o,%.c,$(FUZZ_$(f)))') \
 	 grading/fuzz.sh '$(SECONDS)' $(FUZZERS)
-SECONDS = 3600
+fuzz: SECONDS = 3600
+
+soak: ## ten minutes of load while compactions run, all checked [SECONDS=600]
+	@grading/soak.sh '$(SECONDS)'
+soak: SECONDS = 600
+
+torture: ## kill a server again and again [ROUNDS=40] [SEED=] [DURABILITY=none]
+	@grading/torture.sh '$(ROUNDS)' '$(SEED)' '$(DURABILITY)'
+ROUNDS     = 40
+DURABILITY = none
 
 test: ## all tests
 	@grading/test.sh
@@ -712,15 +771,15 @@ clean: ## remove build/
 	rm -rf build
 
 # In the student's tree only what a student types.
-HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|doctor|update,[a-z0-9]*)
+HELP_ALL := $(if $(STUDENT),next|one|hint|watch|explore|replay|grade|bench|doctor|update,[a-z0-9]*)
 help: ## this list
 	@printf '  make %-9s %s\n' test$(BEGINS) \
 	 "the cases of part $(BEGINS), bare and quick (parts: $(PARTS))"
 	@awk -F ':.*## ' '/^($(HELP_ALL)):.*## / { gsub(/STAGE=1/, "STAGE=$(BEGINS)"); \
 	 sub(/:.*/, "", $$1); printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
+.PHONY: peer-stores all stage1 stage2 stage3 stage4 stage5 tests tools given-tests \
 	given-list named-list missing-list next one hint watch explore replay grade \
-	test peers bench bench-programs fuzz fuzzers doctor clean help \
+	test peers bench bench-programs fuzz fuzzers soak torture long-programs doctor clean help \
 	$(PARTS:%=test%) $(PARTS:%=graded%) \
 	$(PARTS:%=bench%)

@@ -15,7 +15,7 @@ struct line {
     char text[LOG_LINE_MAX];
 };
 
-static enum log_level shown = LOG_LEVEL_INFO;   /* both by log_setup only */
+static enum log_level shown = LOG_LEVEL_WARN;   /* both by log_setup only */
 static char prefix[64];
 
 static const char *const words[] = {

@@ -26,7 +26,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO,
 enum { LOG_LINE_MAX = 1024 };   /* bytes, with the newline */
 
 /* The name (copied) in front of each line, and the last level that is
- * shown. Without: no name, and info. */
+ * shown. Without: no name, and warnings. */
 void log_setup(const char *program, enum log_level level);
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -49,6 +49,11 @@ check_tools() {
     tool pkg-config 0.29 pkg-config --version
     tool glib 2.66 pkg-config --modversion glib-2.0
     tool xxhash 0.7 pkg-config --modversion libxxhash
+    if command -v gnuplot > /dev/null; then
+        ok "$(gnuplot --version | head -n 1)"
+    else
+        note "gnuplot: not found, so the page of make bench has tables and no plots" "$SETUP"
+    fi
     local library IFS=:
     for library in ${BATS_LIB_PATH:-} /usr/lib/bats; do
         if [ -r "$library/bats-assert/load.bash" ] && [ -r "$library/bats-support/load.bash" ]; then

@@ -7,7 +7,11 @@ cd "$(dirname "$0")/.." || exit 1
 out=build/explored
 rm -rf "$out" && mkdir -p "$out"
 plan stage="${1-}" only="${2-}" tools=x logs="$out" >"$out/plan"
-[ -s "$out/plan" ] || die "no case for the explorer in STAGE=${1-} CASE=${2-}"
+[ -s "$out/plan" ] || if [ -n "${2-}" ]; then
+    die "CASE=$2: no case for the explorer has that name"
+else
+    die "part ${1-} has no case for the explorer"
+fi
 find build/dbg/tests -maxdepth 1 -type f -perm /111 -delete 2>/dev/null
 mapfile -t programs < <(tr '\t' '\n' <"$out/plan" |
     grep '^build/dbg/tests/' | sort -u)

@@ -14,9 +14,10 @@ cd "$(dirname "$0")/.."
 instructors() {
     grep -vE -e '^grading/(mutants|alternatives)/' \
         -e '^grading/(mutants|handout|submission)\.sh$' \
+        -e '^grading/read(\.tsv$|/)' \
         -e '^grading/(INSTRUCTORS|README\.handout)\.md$' \
         -e '^tests/(handout|mutants|grader|repo|bare)[a-z_]*\.(bats|sh)$' \
-        -e '^\.(ci|git|github|devcontainer)' \
+        -e '^\.(ci|git)' \
         -e '^tests/(planted|cut)/' -e '^tests/(cut|history|pools)\.bats$' -e '/starter/'
 }
 
@@ -38,12 +39,24 @@ listed() {
     fi | while read -r f; do [ -f "$f" ] && echo "$f"; done
 }
 
+# What may lie at the top. Of listed's files, the names of others: what was left
+# there by chance must not get into a tree that is given away.
+strangers() {
+    cut -d/ -f1 <<<"$1" | sort -u | grep -vxE '\.[a-z-]+|LICENSE|Makefile|README\.md|common|grading|stage[1-5]-[a-z]+|tests'
+}
+
 given() {
+    local all others
     if [ -f grading/given.sha256 ]; then
         sed 's/^[0-9a-f]*  //' grading/given.sha256
-    else
-        listed | instructors | grep -vxFf <(yours)
+        return
     fi
+    all=$(listed)
+    if others=$(strangers "$all"); then
+        echo "files.sh: what is this at the top level? ${others//$'\n'/ }" >&2
+        exit 1
+    fi
+    instructors <<<"$all" | grep -vxFf <(yours)
 }
 
 case ${1-} in

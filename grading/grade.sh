@@ -3,7 +3,7 @@
 #
 #     grading/grade.sh [--stage S] [--quick] [--light] [--no-speed]
 #                      [--submission DIR] [--ref DIR] [--out DIR] [--cases FILE]
-#                      [--alive LETTERS]
+#                      [--alive LETTERS] [--read FILE]
 #
 # --quick       the cases bare, once: what `make test1` runs
 # --light       one run at a time, for small machines
@@ -12,13 +12,15 @@
 #               also run with its earlier modules, and the better counts
 # --cases       only these, a name a line: the others count as not run
 # --alive       the tools that work here (see canaries.sh), when that is known
+# --read        points that a person has given (see INSTRUCTORS.md); else
+#               grading/read.tsv, but not in a student's tree
 #
 # Writes build/grade/, or build/quick/ (see grading/README.md); exit 0 only on full marks.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . grading/lib.sh
 
-stage='' quick='' light='' speed=yes submission='' ref='' out='' cases='' alive=''
+stage='' quick='' light='' speed=yes submission='' ref='' out='' cases='' alive='' read=''
 while [ $# -gt 0 ]; do
     case $1 in
     --stage) stage=$2 && shift ;;
@@ -30,11 +32,22 @@ while [ $# -gt 0 ]; do
     --out) out=$2 && shift ;;
     --cases) cases=$2 && shift ;;
     --alive) alive=$2 && shift ;;
+    --read) read=$2 && shift ;;
     *) die "grade.sh: unknown option $1" ;;
     esac
     shift
 done
 [ -z "$cases" ] || [ -r "$cases" ] || die "--cases $cases: cannot be read"
+[ -n "$read" ] || [ -f grading/yours.txt ] || [ ! -f grading/read.tsv ] || read=grading/read.tsv
+if [ -n "$read" ]; then
+    [ -r "$read" ] || die "--read $read: cannot be read"
+    awk -F '\t' 'FNR == NR { if ($1 == "task" && $7 ~ /read by a person$/) most[$2] = $4; next }
+        /^#/ || NF == 0 { next }
+        !($1 in most) { print FILENAME ":" FNR ": task \"" $1 "\" is not read by a person"; bad = 1; next }
+        $2 !~ /^[0-9]+(\.[0-9]+)?$/ || $2 + 0 > most[$1] + 0 {
+            print FILENAME ":" FNR ": \"" $2 "\" are no points from 0 to " most[$1]; bad = 1 }
+        END { exit bad }' grading/points.tsv "$read" >&2 || exit 1
+fi
 stages=$(parts)
 [ -n "$out" ] || out=build/$(if [ -n "$quick" ]; then echo quick; else echo grade; fi)
 [ -z "$stage" ] || grep -qxF "$stage" <<<"$stages" ||
@@ -204,7 +217,8 @@ done <"$out/runs.tsv" >"$out/verdicts.tsv"
 
 [ -f "$out/speed.tsv" ] || : >"$out/speed.tsv"
 awk -v stage="$stage" -v alive="$alive" -v quick="$quick" -v speed="$speed" \
-    -v warnings="$(wc -l <"$out/warnings.txt")" -v missing="$MISSING" -f grading/score.awk \
+    -v warnings="$(wc -l <"$out/warnings.txt")" -v missing="$MISSING" \
+    -v read="$([ -n "$quick" ] || echo "$read")" -f grading/score.awk \
     grading/points.tsv grading/cases.tsv "$out/verdicts.tsv" \
     "$out/speed.tsv" >"$out/model.tsv"
 awk -v out="$out" -v quick="$quick" -v stage="$stage" -f grading/wrap.awk \

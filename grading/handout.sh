@@ -16,6 +16,7 @@ out=${1-} from=${2:-${parts%% *}} prior=${3-}
 [[ " $parts " == *" $from "* ]] || die "FROM=$from: choose one of: $parts"
 [ -z "$prior" ] || [ "$prior" = objects ] || die "PRIOR=$prior: only 'objects'"
 [ ! -e "$out" ] || die "OUT=$out exists already"
+grading/files.sh given >/dev/null       # which may refuse
 
 tree=$out
 if [[ $out == *.tar.gz ]]; then

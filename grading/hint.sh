@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 task=${1-}
 [ -n "$(task_field "${task:-none}" 3)" ] ||
     die "make hint TASK=..; the tasks are:" \
-        "$(awk -F '\t' '$1 == "task" { printf "%s ", $2 }' grading/points.tsv)"
+        "$(awk -F '\t' -v begins="$(begins)" '$1 == "task" { on += $3 == begins ""
+            if (on) print $2 }' grading/points.tsv | paste -sd' ')"
 hints=$(page_of "$(task_field "$task" 3)" hints)
 mkdir -p .hints
 seen=$(cat ".hints/$task" 2>/dev/null || echo 0)

@@ -61,6 +61,11 @@ if [ "$verdict" = PASS ]; then
     printf '  %s ms, of them %s ms CPU\n' "$wall" "$cpu"
     exit 0
 fi
+[ "$verdict" != NOT-WRITTEN ] || if [ "$summary" = "$task" ]; then
+    summary="task $task is not written yet"
+else
+    summary="needs task $summary, which is not written"
+fi
 if [ "$(wc -l <"$out/said")" -gt 1 ]; then
     [ "$summary" = "$(sed -n 2p "$out/said")" ] || printf '%s\n' "$summary"
     sed 1d "$out/said"

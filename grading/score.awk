@@ -2,12 +2,14 @@
 # writer reads.
 #
 #     awk [-v stage=S] -v alive=bmhtx -v quick= -v speed=yes -v warnings=N
-#         [-v missing=FILE] -f score.awk
+#         [-v missing=FILE] [-v read=FILE] -f score.awk
 #         points.tsv cases.tsv verdicts.tsv speed.tsv
 #
 # verdicts.tsv  CASE:TOOL[~K][+ref]  VERDICT  SUMMARY
 # speed.tsv     N (the N-th speed line of points.tsv)  RATIO  VERDICT  SUMMARY
 #               OURS  THEIRS (nanoseconds)  BASELINE  CPU|clock
+#
+# `read`: a line a task that a person has read: number, points, remark.
 #
 # `missing`: a line a program that cannot be built here: its name, a tab, why.
 #
@@ -34,6 +36,11 @@ BEGIN {
     while (missing != "" && (getline line < missing) > 0)
         is_missing[substr(line, 1, index(line, "\t") - 1)] = \
             substr(line, index(line, "\t") + 1)
+    while (read != "" && (getline line < read) > 0)
+        if (line !~ /^#/ && split(line, given, "\t") >= 2) {
+            points_read[given[1] ""] = given[2] + 0
+            remark[given[1] ""] = given[3]
+        }
 }
 
 FILENAME != last { files++; last = FILENAME }
@@ -258,6 +265,15 @@ function one_speed(n, s,    r, e, m, i, need) {
     }
 }
 
+# What a person has read and given points for. Without that it is pending.
+function one_read(n) {
+    task_earned += points_read[n]
+    task_max += points[n]
+    print "check", n, "read/" n, "read", \
+        (points_read[n] < points[n] ? "READ" : "PASS"), points_read[n], \
+        points[n], "read." n, remark[n], title[n]
+}
+
 function one_stage(name,    i, n, s, earned, max, bonus, off) {
     # Given code carries no points; it must work all the same.
     if (name == part[1])
@@ -271,6 +287,8 @@ function one_stage(name,    i, n, s, earned, max, bonus, off) {
         for (s = 1; s <= speeds; s++)
             if (speed_task[s] == n)
                 one_speed(n, s)
+        if (n in points_read)
+            one_read(n)
         if (bonus_task[n]) {
             task_bonus += task_earned
             task_earned = task_max = 0

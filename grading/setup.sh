@@ -1,7 +1,7 @@
 #!/bin/sh
 # setup.sh -- install what the lab needs, on Debian 12 or later (or Ubuntu).
 #
-#   sh grading/setup.sh [--all]      --all: the extras too (peers, plots, Slurm, ...)
+#   sh grading/setup.sh [--all]      --all: the extras too (peers, chromium, Slurm, ...)
 #
 #   --list, --dry-run    print the names of the packages; say what would be done
 #   --user               without root: unpack below your home directory
@@ -20,9 +20,10 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 # will do: our scripts use no {n} in patterns, and %.0f for large numbers.
 BASE='gcc libc6-dev make binutils valgrind libc6-dbg elfutils shellcheck
 bats bats-support bats-assert jq libxml2-utils libglib2.0-dev libxxhash-dev
-liblmdb-dev pkg-config bubblewrap util-linux patch procps git ca-certificates'
+liblmdb-dev pkg-config gnuplot-nox bubblewrap util-linux patch procps git
+ca-certificates'
 EXTRAS='libfiu-dev fiu-utils strace clang libclang-rt-dev
-redis-server redis-tools libhiredis-dev python3-redis memcached gnuplot-nox
+redis-server redis-tools libhiredis-dev python3-redis memcached
 parallel similarity-tester chromium slurm-wlm'
 NEED_ROOT='chromium slurm-wlm'
 SERVICES='redis-server memcached munge slurmctld slurmd sysstat'
@@ -38,7 +39,7 @@ setup: this is not Debian 12 or later, so nothing is installed here. Needed:
   gcc 10 (with -fsanitize=thread and address), make 4.2, binutils, pkg-config,
   valgrind 3.19 with the C library's debug symbols, eu-stack (elfutils), jq,
   bats 1.5 with bats-support and bats-assert, xmllint, shellcheck 0.8, bwrap 0.8,
-  headers of GLib 2.66 and xxHash 0.8, git, util-linux, ps, bash 5, awk.
+  headers of GLib 2.66 and xxHash 0.8, gnuplot 5, git, util-linux, ps, bash 5, awk.
 Or use the container in .devcontainer/.
 END
     exit 1

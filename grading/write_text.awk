@@ -13,8 +13,13 @@ $1 == "check" {
     n++
     task[n] = $2; name[n] = $3; tool[n] = $4; verdict[n] = $5; id[n] = $8
     summary[n] = $9; title[n] = $10; max[n] = $7; earned[n] = $6
+    if ($4 == "read")
+        said[$2] = $9
     if ($5 == "NOT-WRITTEN") {
-        unwritten[$2]++
+        if ($9 == $2 "" || $9 == "")
+            unwritten[$2]++
+        else if (!needed[$2, $9]++)
+            needs[$2] = needs[$2] " " $9
         if (!($9 in first)) first[$9] = $2
     }
 }
@@ -51,7 +56,8 @@ END {
     }
     for (i = 1; i <= n; i++)
         if (verdict[i] != "PASS" && verdict[i] != "NOT-WRITTEN" &&
-            verdict[i] != "NOT-RUN" && !is_bonus(name[i]))
+            verdict[i] != "NOT-RUN" && verdict[i] != "READ" && \
+            !is_bonus(name[i]))
             failure(i)
     if (!bad)
         print ""
@@ -65,12 +71,19 @@ function task_line(f,    word) {
         print quick ? "" : sprintf(" %7s %6s %9s", "memory", "races", "points")
         shown = f[6]
     }
-    word = unwritten[f[2]] ? "not written" : f[8]
+    if (needs[f[2]] != "" && f[8] ~ /^(0\/|-)/)
+        unwritten[f[2]]++
+    word = unwritten[f[2]] ? "not written" : f[8] needed_by(f[2])
     if (length(f[7]) > 37)          # its counts stand in a line of their own
         wrap(sprintf("%-4s %s", f[2], f[7]), "  ", 5)
     printf "  %-42s ", (length(f[7]) > 37 ? "" : sprintf("%-4s %s", f[2], f[7]))
-    if (f[7] ~ /read by a person$/)
+    if (f[7] ~ /read by a person$/ && (quick || !f[4]))
         print quick ? "-" : "  pending"
+    else if (f[7] ~ /read by a person$/) {
+        printf "%-21s %4s/%s\n", "  read", f[3], f[4]
+        if (said[f[2]] != "")
+            wrap(said[f[2]], "       ")
+    }
     else if (quick)
         print f[8] == "-" ? "make grade" : word
     else if (unwritten[f[2]] && f[3] == 0)
@@ -78,6 +91,17 @@ function task_line(f,    word) {
     else
         printf "%6s %7s %6s %5s/%s%s\n", f[8], f[9], f[10], f[3], f[4], \
             bonus(f[5])
+    if (!quick && !unwritten[f[2]] && needs[f[2]] != "")
+        print "       of its cases" substr(needed_by(f[2]), 2)
+}
+
+# ", 2 need 3.5": cases that call what another task has not written.
+function needed_by(t,    n, w, i, text) {
+    n = split(needs[t], w, " ")
+    for (i = 1; i <= n; i++)
+        text = text ", " needed[t, w[i]] \
+            (needed[t, w[i]] == 1 ? " needs " : " need ") w[i]
+    return text
 }
 
 # What was measured, and what for: a line each.
@@ -115,13 +139,18 @@ function bonus(n) {
     return n + 0 ? " +" n : ""
 }
 
-function stage_line(f) {
+function stage_line(f,    line) {
     if (!quick)
         printf "  %-4s %-37s %21s %5s/%s%s\n", "", "", "", f[3], f[4], \
             bonus(f[5])
     speed_lines(f[2])
-    if (f[6] != "")
+    if (f[6] != "") {
         print "  " f[6] " (" out "/warnings.txt)"
+        if ((getline line < (out "/warnings.txt")) > 0)
+            wrap(line, "    ")
+        close(out "/warnings.txt")
+        warned = 1
+    }
 }
 
 # What was tried, what came, where, and the command that repeats it.
@@ -173,7 +202,7 @@ function summing_up(    f, t, list, i, passed, failed) {
     if (waiting)
         print "Next: make next"
     else if (quick && !failed)
-        print "Next: " grade
+        print "Next: " (warned ? "take out what the compiler warns of" : grade)
     if (quick) {
         printf "%d of %d cases pass\n", passed, n
         wrap(grade " adds " more, "")

@@ -191,10 +191,14 @@ static int do_stats(const char *dir, char **words)
         return ended(err);
     store_stats(store, &stats);
     printf("keys %" PRIu64 "\nlive_bytes %" PRIu64 "\ndead_bytes %" PRIu64
-           "\ndisk_bytes %" PRIu64 "\nindex_bytes %" PRIu64 "\nsegments %"
-           PRIu64 "\nsequence %" PRIu64 "\n",
-           stats.keys, stats.live_bytes, stats.dead_bytes, stats.disk_bytes,
-           stats.index_bytes, stats.segments, stats.sequence);
+           "\npinned_bytes %" PRIu64 "\ndisk_bytes %" PRIu64
+           "\nindex_bytes %" PRIu64 "\nsegments %" PRIu64
+           "\ncompactions %" PRIu64 "\ncompaction_ns %" PRIu64
+           "\nsequence %" PRIu64 "\n",
+           stats.keys, stats.live_bytes, stats.dead_bytes,
+           stats.pinned_bytes, stats.disk_bytes, stats.index_bytes,
+           stats.segments, stats.compactions, stats.compaction_ns,
+           stats.sequence);
     return close_store(store, 0);
 }
 
@@ -266,7 +270,7 @@ int main(int argc, char **argv)
 
     size_t n = args_parse(&args, argc, argv, &dir, words);
     const struct command *command = find(words, n);
-    log_setup("kvs", LOG_LEVEL_INFO);
+    log_setup("kvs", LOG_LEVEL_WARN);
     int status = command->run(dir, words);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (status == 0)

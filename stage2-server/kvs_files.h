@@ -19,11 +19,15 @@
 /* Prints each record, a line each: file, offset, sequence, kind, key in
  * quotes, length of the value, state. The states: live; dead (overwritten or
  * removed later; a removal itself); old (of a log that a newer one has
- * replaced); torn; damaged. 0. */
+ * replaced); torn; damaged. In a directory of many logs (stage 5) also: pinned
+ * (a removal that must stay while an older log may hold a set of its key);
+ * replaced instead of old; and the label that a log begins with has as its
+ * state when it was born and which logs it replaces. 0. */
 int files_dump(const char *dir);
 
 /* Names every damage by file and offset. 0: none; 1: some. A torn tail is no
- * damage: the next open cuts it. */
+ * damage: the next open cuts it. Nor is a bad hint (stage 5): it is named, and
+ * that is all. */
 int files_verify(const char *dir);
 
 /* Writes the log anew, with all its sound records, and puts what is damaged

@@ -13,20 +13,27 @@ enum { FORMAT = 1 };
 
 /* ---- Pieces ------------------------------------------------------------------ */
 
-static bool believable(const struct record *record, uint64_t last)
+/* (A copy of a segment is younger than all values in it: none of them can hold
+ * its records.) */
+static bool believable(const struct source *s, const struct record *record,
+                       uint64_t at, uint64_t last)
 {
-    return record->kind == RECORD_MARK || record->sequence > last;
+    return record->kind == RECORD_MARK || record->sequence > last ||
+           s->any_order ||
+           (s->segment && at == RECORD_FILE_HEADER && record->sequence == 0);
 }
 
 /* The next record that may be believed, at scan->offset or behind: 1, and
  * the scan stands at its start; 0 if there is none. */
-static int find_next(struct record_scan *scan, uint64_t last)
+static int find_next(const struct source *s, struct record_scan *scan,
+                     uint64_t last)
 {
     struct record record;
     uint64_t at = scan->offset;
     int got = record_scan_next(scan, &record);
 
-    while (got == -EBADMSG || (got == 1 && !believable(&record, last))) {
+    while (got == -EBADMSG ||
+           (got == 1 && !believable(s, &record, at, last))) {
         scan->offset = at;
         got = record_scan_resync(scan, &record);
         at = scan->offset;
@@ -36,7 +43,8 @@ static int find_next(struct record_scan *scan, uint64_t last)
     return got;
 }
 
-static int pass_pieces(struct record_scan *scan, piece_fn *fn, void *arg)
+static int pass_pieces(const struct source *s, struct record_scan *scan,
+                       piece_fn *fn, void *arg)
 {
     uint64_t last = 0, at = scan->offset;
     struct record record;
@@ -45,7 +53,7 @@ static int pass_pieces(struct record_scan *scan, piece_fn *fn, void *arg)
     while (!err && got == 1) {
         struct piece piece = { .offset = at, .after = last };
 
-        got = find_next(scan, last);
+        got = find_next(s, scan, last);
         if (got < 0)
             return got;
         uint64_t next = got ? scan->offset : scan->size;
@@ -79,7 +87,7 @@ int source_each(const struct source *s, piece_fn *fn, void *arg)
     if (err)
         return err;
     record_scan_init(&scan, s->fd, s->salt, RECORD_FILE_HEADER, s->size);
-    err = pass_pieces(&scan, fn, arg);
+    err = pass_pieces(s, &scan, fn, arg);
     record_scan_release(&scan);
     return err;
 }

@@ -29,6 +29,9 @@ struct source {
     bool torn_header;           /* no records yet: the next open writes it */
     bool no_salt;
     uint64_t durable;           /* what the log says about itself */
+    bool segment;               /* set by stage 5, before it looks at a log:
+                                   the first record may be a label, */
+    bool any_order;             /* and numbers need not rise */
 };
 
 struct piece {

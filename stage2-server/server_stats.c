@@ -24,8 +24,9 @@ static int add_store(struct buf *to, struct store *store)
         uint64_t n;
     } lines[] = {
         { "keys", s.keys }, { "live_bytes", s.live_bytes },
-        { "dead_bytes", s.dead_bytes }, { "disk_bytes", s.disk_bytes },
-        { "index_bytes", s.index_bytes }, { "segments", s.segments },
+        { "dead_bytes", s.dead_bytes }, { "pinned_bytes", s.pinned_bytes },
+        { "disk_bytes", s.disk_bytes }, { "index_bytes", s.index_bytes },
+        { "segments", s.segments },
         { "compactions", s.compactions },
         { "compaction_ns", s.compaction_ns }, { "syncs", s.syncs },
         { "sequence", s.sequence }, { "failed", s.failed },

@@ -188,16 +188,17 @@ static void env_close_locked(struct store *s)
     s->env = NULL;
 }
 
-/* LMDB lets the old map go before it has the new one. */
+/* LMDB lets the old map go before it has the new one, and after a failure has
+ * none: then only opening anew helps, and if that fails there is no env. */
 static int resize_locked(struct store *s, size_t size)
 {
-    MDB_envinfo info;
-
-    if (!s->env || mdb_env_info(s->env, &info) != 0)
+    if (!s->env)
         return -EIO;
     int rc = mdb_env_set_mapsize(s->env, size);
-    if (rc && mdb_env_set_mapsize(s->env, info.me_mapsize) != 0)
+    if (rc) {
         env_close_locked(s);
+        env_open_locked(s);
+    }
     return error_of(rc);
 }
 
@@ -842,11 +843,13 @@ static int start(struct store *s, const char *path)
     if (err)
         return err;
     s->key_max = (size_t)mdb_env_get_maxkeysize(s->env);
-    /* What a process that was killed has left in the kernel only. */
-    s->dirty = !s->options.read_only;
-    if (s->options.durability == STORE_ALWAYS)
+    /* What a process that was killed has left in the kernel only; and the
+     * name of the file, which LMDB may just have made. */
+    s->dirty = !s->options.read_only && !s->dir.is_new;
+    if (!s->options.read_only)
+        err = dir_sync(&s->dir);
+    if (!err && s->options.durability == STORE_ALWAYS)
         err = sync_locked(s);
-    s->dirty = false;
     s->stats.syncs = 0;
     if (!err && s->options.durability == STORE_INTERVAL &&
         !s->options.read_only)

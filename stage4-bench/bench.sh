@@ -21,7 +21,7 @@ for s in $only; do
     [[ " $suites " == *" $s "* ]] || die "SUITE=$s: choose one of: $suites"
 done
 case ${BENCH:-short} in
-short) runs=3 cell=0.12 seconds=1 loop=3 stop=1 keys=20000 ;;
+short) runs=3 cell=0.15 seconds=1 loop=3 stop=1 keys=20000 ;;
 long) runs=5 cell=2 seconds=10 loop=20 stop=1 keys=1000000 ;;
 tiny) runs=1 cell=0.02 seconds=0.2 loop=3 stop=1 keys=2000 ;;   # for tests
 *) die "BENCH=$BENCH: only 'long', or nothing" ;;
@@ -160,12 +160,13 @@ do_single() {
 # The server stands still for a second: what each loop says about it.
 do_loops() {
     local l options
+    # The same four connections, so that only the loop differs.
     for l in closed open; do
         say "loops: $l"
         serve shared kvs "$cpus" ||
             { note loops "$(head -n 1 "$scratch/server.log")"; return; }
-        options=(--connections 1)
-        [ $l = closed ] || options=(--connections 4 --depth 64 --rate 2000)
+        options=(--connections 4)
+        [ $l = closed ] || options+=(--rate 2000)
         (sleep $((loop / 2)) && kill -STOP "$server" && sleep $stop
             kill -CONT "$server") &
         local stopper=$!
@@ -190,7 +191,7 @@ do_course() {
             for w in write read; do
                 load course $w "$pool + $engine" "$t" --keys 1000 \
                     "--$([ $w = read ] && echo get || echo set)" 100 \
-                    --seconds $seconds --verify
+                    --seconds $seconds --runs $runs --verify
             done
             stop_server
         done

@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "stage1-pool/pool.h"
 #include "stage2-server/version.h"
+#include "stage4-bench/bench_common.h"
 #include "stage4-bench/hist.h"
 #include "stage4-bench/meter.h"
 #include "stage4-bench/trace.h"
@@ -27,10 +28,9 @@
 enum { PRODUCERS_MAX = 4, TRACE_EVENTS = 200000, BURST = 32, JOB_NS = 1000 };
 
 struct options {
-    const char *pool, *subject, *trace;
-    unsigned threads, capacity, runs;
-    double seconds;
-    bool tsv, json;
+    const char *pool, *trace;
+    unsigned threads, capacity;
+    struct bench_common common;
 };
 
 static struct {
@@ -152,7 +152,7 @@ static int throughput(const struct options *o, struct report *report,
     meter_start(&meter);
     for (unsigned i = 0; i < producers; i++) {
         all[i] = (struct producer){ .fn = fn, .until = clock_now_ns() +
-                                    (uint64_t)(o->seconds * 1e9) };
+                                    (uint64_t)(o->common.seconds * 1e9) };
         lock_check(-thread_create(&all[i].id, produce, &all[i]), "create");
     }
     for (unsigned i = 0; i < producers; i++) {
@@ -169,7 +169,7 @@ static int throughput(const struct options *o, struct report *report,
         return -EBADMSG;
     snprintf(workload, sizeof workload, "%s, %u producer%s", what, producers,
              producers > 1 ? "s" : "");
-    meter_report(&meter, report, "pools", workload, o->subject, producers,
+    meter_report(&meter, report, "pools", workload, o->common.subject, producers,
                  "job", (double)jobs);
     return 0;
 }
@@ -185,7 +185,7 @@ static void *submit_and_wait(void *arg)
 {
     struct waiter *w = arg;
     uint64_t before = clock_now_ns(), after;
-    uint64_t until = before + (uint64_t)(w->options->seconds * 1e9);
+    uint64_t until = before + (uint64_t)(w->options->common.seconds * 1e9);
 
     for (; before < until && !w->err; before = after) {
         w->err = pool_submit(now.pool, empty_job, NULL);
@@ -219,10 +219,10 @@ static int round_trips(const struct options *o, struct report *report)
     pool_destroy(now.pool);
     err = w.err ? w.err : jobs_that_ran() == w.jobs ? 0 : -EBADMSG;
     if (!err)
-        meter_report(&meter, report, "pools", "submit and wait", o->subject,
+        meter_report(&meter, report, "pools", "submit and wait", o->common.subject,
                      1, "job", (double)w.jobs);
     for (int i = 0; i < 3 && !err; i++)
-        report_add(report, "pools", "submit and wait", o->subject, 1,
+        report_add(report, "pools", "submit and wait", o->common.subject, 1,
                    names[i], "ns", (double)hist_percentile(w.hist, points[i]));
     hist_destroy(w.hist);
     return err;
@@ -266,8 +266,9 @@ static int timeline(const struct options *o)
 
 /* ---- all of it --------------------------------------------------------- */
 
-static int run_once(const struct options *o, struct report *report)
+static int run_once(const void *options, struct report *report)
 {
+    const struct options *o = options;
     int err = 0;
 
     for (unsigned producers = 1; producers <= PRODUCERS_MAX && !err;
@@ -279,10 +280,12 @@ static int run_once(const struct options *o, struct report *report)
     return err ? err : round_trips(o, report);
 }
 
-static void print_text(const struct options *o, const struct report *report)
+static void print_text(const void *options, const struct report *report)
 {
-    printf("pool %s, %u threads; medians of %u runs\n\n", o->subject,
-           o->threads, o->runs);
+    const struct options *o = options;
+
+    printf("pool %s, %u threads; medians of %u runs\n\n", o->common.subject,
+           o->threads, o->common.runs);
     printf("%-20s %12s %9s %12s %12s\n", "", "jobs/s", "CPU", "switches",
            meter_knows_locks() ? "lock waits" : "");
     for (unsigned i = 0; i < report->n; i++) {
@@ -305,34 +308,23 @@ static void print_text(const struct options *o, const struct report *report)
 static int option(int key, const char *value, void *into)
 {
     struct options *o = into;
-    char *end;
 
     switch (key) {
     case 'p': o->pool = value; return 0;
-    case 'S': o->subject = value; return 0;
     case 't': return args_uint(value, 1, 1024, &o->threads);
     case 'q': return args_uint(value, 1, 1u << 20, &o->capacity);
-    case 'r': return args_uint(value, 1, REPORT_RUNS, &o->runs);
-    case 's':
-        o->seconds = strtod(value, &end);
-        return *end || !(o->seconds > 0 && o->seconds < 1000) ? -EINVAL : 0;
     case 'T': o->trace = value; return 0;
-    case 'v': o->tsv = true; return 0;
-    default: o->json = true; return 0;
+    default: return bench_common_option(key, value, &o->common);
     }
 }
 
 static const struct argp_option known[] = {
     { "pool", 'p', "NAME", 0, "which pool (the build's)", 0 },
-    { "subject", 'S', "NAME", 0, "what stands in that column (the pool)", 0 },
     { "threads", 't', "N", 0, "of the pool (2)", 0 },
     { "capacity", 'q', "N", 0, "of its queue (1024)", 0 },
-    { "seconds", 's', "S", 0, "for each cell (0.3)", 0 },
-    { "runs", 'r', "N", 0, "so many times; the median counts (1)", 0 },
     { "trace", 'T', "FILE", 0, "no figures: a timeline of 120 jobs, as Chrome "
       "trace events", 0 },
-    { "tsv", 'v', 0, 0, "for programs", 0 },
-    { "json", 'j', 0, 0, "for programs", 0 },
+    BENCH_COMMON_OPTIONS("the pool", "0.3"),
     { 0 },
 };
 
@@ -344,31 +336,24 @@ static const struct args args = {
 
 int main(int argc, char **argv)
 {
-    struct options o = { .threads = 2, .capacity = 1024, .runs = 1,
-                         .seconds = 0.3 };
+    struct options o = { .threads = 2, .capacity = 1024,
+                         .common = { .runs = 1, .seconds = 0.3 } };
     struct report report = { .n = 0 };
-    int err = 0;
+    int err;
 
     args_parse(&args, argc, argv, &o, NULL);
     log_setup("bench-pool", LOG_LEVEL_INFO);
-    if (!o.subject)
-        o.subject = o.pool ? o.pool : "pool";
-    if (o.trace)
-        err = timeline(&o);
-    for (unsigned i = 0; i < o.runs && !err && !o.trace; i++)
-        err = run_once(&o, &report);
+    if (!o.common.subject)
+        o.common.subject = o.pool ? o.pool : "pool";
+    err = o.trace ? timeline(&o)
+                  : bench_common_run(&o.common, run_once, &o, &report);
     if (err) {
-        log_error("pool %s: %s", o.subject, err == -EBADMSG ?
+        log_error("pool %s: %s", o.common.subject, err == -EBADMSG ?
                   "not every job ran just once" : err == -ENOENT ?
                   "no such pool in this program" : error_text(err));
+        report_release(&report);
         return 1;
     }
-    if (!o.trace && o.tsv)
-        report_tsv(&report, stdout);
-    else if (!o.trace && o.json)
-        report_json(&report, stdout);
-    else if (!o.trace)
-        print_text(&o, &report);
-    report_release(&report);
-    return 0;
+    return o.trace ? 0 : bench_common_print(&o.common, &report, print_text,
+                                            &o);
 }

@@ -21,16 +21,16 @@
 #include "common/log.h"
 #include "stage2-server/store.h"
 #include "stage2-server/version.h"
+#include "stage4-bench/bench_common.h"
 #include "stage4-bench/meter.h"
 #include "stage4-bench/workload.h"
 
 enum { THREADS_MAX = 16, BATCH = 64, OVERWRITES = 5 };
 
 struct options {
-    const char *engine, *dir, *subject;
-    unsigned keys, runs;
-    double seconds;
-    bool tsv, json;
+    const char *engine, *dir;
+    unsigned keys;
+    struct bench_common common;
 };
 
 struct bench {
@@ -111,7 +111,7 @@ static int cell(struct bench *b, const char *name, unsigned threads,
         struct member *m = &crew.members[t];
 
         *m = (struct member){ .bench = b, .number = t, .until =
-            clock_now_ns() + (uint64_t)(b->options->seconds * 1e9) };
+            clock_now_ns() + (uint64_t)(b->options->common.seconds * 1e9) };
         lock_check(-thread_create(&m->id, work_on, m), "create");
     }
     for (unsigned t = 0; t < threads; t++) {
@@ -121,7 +121,7 @@ static int cell(struct bench *b, const char *name, unsigned threads,
     }
     meter_stop(&meter);
     if (!err)
-        meter_report(&meter, b->report, "stores", name, b->options->subject,
+        meter_report(&meter, b->report, "stores", name, b->options->common.subject,
                      threads, "op", (double)done);
     return err;
 }
@@ -151,7 +151,7 @@ static int fill(struct bench *b)
     buf_release(&value);
     if (!err)
         meter_report(&meter, b->report, "stores", "first set",
-                     b->options->subject, 1, "op", b->options->keys);
+                     b->options->common.subject, 1, "op", b->options->keys);
     return err;
 }
 
@@ -160,7 +160,7 @@ static int batches(struct bench *b)
     struct store_op ops[BATCH];
     char keys[BATCH][WORK_KEY_MAX];
     struct buf values[BATCH] = { { 0 } };
-    uint64_t until = clock_now_ns() + (uint64_t)(b->options->seconds * 1e9);
+    uint64_t until = clock_now_ns() + (uint64_t)(b->options->common.seconds * 1e9);
     uint64_t done = 0;
     struct meter meter;
     int err = 0;
@@ -184,7 +184,7 @@ static int batches(struct bench *b)
         buf_release(&values[i]);
     if (!err)
         meter_report(&meter, b->report, "stores", "set, batches of 64",
-                     b->options->subject, 1, "op", (double)done);
+                     b->options->common.subject, 1, "op", (double)done);
     return err;
 }
 
@@ -199,7 +199,7 @@ static int open_again(struct bench *b)
     if (!err)
         err = store_open(&b->store, b->dir, &options);
     if (!err)
-        report_add(b->report, "stores", "reopen", b->options->subject, 1,
+        report_add(b->report, "stores", "reopen", b->options->common.subject, 1,
                    "time", "ns", (double)(clock_now_ns() - before));
     return err;
 }
@@ -241,7 +241,7 @@ static int space(struct bench *b)
         err = 0;        /* an engine that has nothing to compact */
     if (!err)
         report_add(b->report, "stores", "space after 5x overwrite",
-                   b->options->subject, 1, "space", "x live",
+                   b->options->common.subject, 1, "space", "x live",
                    bytes_used(b->dir) / live);
     return err;
 }
@@ -289,8 +289,9 @@ static void remove_dir(const char *path)
     rmdir(path);
 }
 
-static int run_once(const struct options *o, struct report *report)
+static int run_once(const void *options_, struct report *report)
 {
+    const struct options *o = options_;
     struct work_options w = { .keys = o->keys, .key_size = 16,
                               .value_min = 100, .value_max = 100, .get = 100,
                               .seed = 1 };
@@ -317,8 +318,9 @@ static int run_once(const struct options *o, struct report *report)
     return err;
 }
 
-static void print_text(const struct report *report)
+static void print_text(const void *arg, const struct report *report)
 {
+    (void)arg;
     printf("%-28s %8s %14s %12s\n", "", "threads", "a second", "CPU");
     for (unsigned i = 0; i < report->n; i++) {
         const struct report_row *row = report->rows[i];
@@ -341,19 +343,12 @@ static void print_text(const struct report *report)
 static int option(int key, const char *value, void *into)
 {
     struct options *o = into;
-    char *end;
 
     switch (key) {
     case 'e': o->engine = value; return 0;
     case 'd': o->dir = value; return 0;
     case 'k': return args_uint(value, 1, 100000000, &o->keys);
-    case 'r': return args_uint(value, 1, REPORT_RUNS, &o->runs);
-    case 's':
-        o->seconds = strtod(value, &end);
-        return *end || !(o->seconds > 0 && o->seconds < 1000) ? -EINVAL : 0;
-    case 'S': o->subject = value; return 0;
-    case 'v': o->tsv = true; return 0;
-    default: o->json = true; return 0;
+    default: return bench_common_option(key, value, &o->common);
     }
 }
 
@@ -362,11 +357,7 @@ static const struct argp_option known[] = {
     { "dir", 'd', "PATH", 0, "where; a new directory is made in it, and "
       "removed (/tmp)", 0 },
     { "keys", 'k', "N", 0, "(50000)", 0 },
-    { "subject", 'S', "NAME", 0, "what stands in that column (the engine)", 0 },
-    { "seconds", 's', "S", 0, "for each cell (0.3)", 0 },
-    { "runs", 'r', "N", 0, "so many times; the median counts (1)", 0 },
-    { "tsv", 'v', 0, 0, "for programs", 0 },
-    { "json", 'j', 0, 0, "for programs", 0 },
+    BENCH_COMMON_OPTIONS("the engine", "0.3"),
     { 0 },
 };
 
@@ -378,30 +369,23 @@ static const struct args args = {
 
 int main(int argc, char **argv)
 {
-    struct options o = { .keys = 50000, .runs = 1, .seconds = 0.3,
-                         .dir = "/tmp" };
+    struct options o = { .keys = 50000, .dir = "/tmp",
+                         .common = { .runs = 1, .seconds = 0.3 } };
     struct report report = { .n = 0 };
-    int err = 0;
+    int err;
 
     args_parse(&args, argc, argv, &o, NULL);
-    log_setup("bench-store", LOG_LEVEL_INFO);
-    if (!o.subject)
-        o.subject = o.engine ? o.engine : "kvs";
-    for (unsigned i = 0; i < o.runs && !err; i++)
-        err = run_once(&o, &report);
+    log_setup("bench-store", LOG_LEVEL_WARN);
+    if (!o.common.subject)
+        o.common.subject = o.engine ? o.engine : "kvs";
+    err = bench_common_run(&o.common, run_once, &o, &report);
     if (err) {
         bool unknown = o.engine && (err == -EINVAL || err == -ENOENT);
 
-        log_error("store %s: %s", o.subject, unknown ?
+        log_error("store %s: %s", o.common.subject, unknown ?
                   "no such engine in this program" : error_text(err));
+        report_release(&report);
         return 1;
     }
-    if (o.tsv)
-        report_tsv(&report, stdout);
-    else if (o.json)
-        report_json(&report, stdout);
-    else
-        print_text(&report);
-    report_release(&report);
-    return 0;
+    return bench_common_print(&o.common, &report, print_text, NULL);
 }

@@ -16,16 +16,15 @@
 #include "common/log.h"
 #include "stage2-server/table.h"
 #include "stage2-server/version.h"
+#include "stage4-bench/bench_common.h"
 #include "stage4-bench/meter.h"
 #include "stage4-bench/workload.h"
 
 enum { THREADS_MAX = 4, DRAWN = 1 << 14, VALUE = 100, KEY = 16, BURST = 256 };
 
 struct options {
-    unsigned keys, runs;
-    double seconds;
-    const char *subject;
-    bool tsv, json;
+    unsigned keys;
+    struct bench_common common;
 };
 
 /* What a thread will ask, made beforehand: so what is measured is the table,
@@ -105,7 +104,7 @@ static int measure(const struct options *o, struct report *report,
     meter_start(&meter);
     for (unsigned t = 0; t < threads; t++) {
         all[t].done = 0;
-        all[t].until = clock_now_ns() + (uint64_t)(o->seconds * 1e9);
+        all[t].until = clock_now_ns() + (uint64_t)(o->common.seconds * 1e9);
         lock_check(-thread_create(&all[t].id, work, &all[t]), "create");
     }
     for (unsigned t = 0; t < threads; t++) {
@@ -116,7 +115,7 @@ static int measure(const struct options *o, struct report *report,
     meter_stop(&meter);
     if (failed)
         return -EBADMSG;
-    meter_report(&meter, report, "tables", workload, o->subject, threads,
+    meter_report(&meter, report, "tables", workload, o->common.subject, threads,
                  "op", (double)done);
     return 0;
 }
@@ -155,21 +154,22 @@ static int cells(const struct options *o, struct report *report,
     return err;
 }
 
-static int run_once(const struct options *o, struct report *report)
+static int run_once(const void *options, struct report *report)
 {
     static const unsigned gets[] = { 100, 95, 50 };
     int err = 0;
 
     for (int i = 0; i < 6 && !err; i++)
-        err = cells(o, report, gets[i % 3], i >= 3);
+        err = cells(options, report, gets[i % 3], i >= 3);
     return err;
 }
 
-static void print_text(const struct report *report)
+static void print_text(const void *arg, const struct report *report)
 {
     const char *last = "";
     char n[32];
 
+    (void)arg;
     printf("operations a second, by threads%35s\n", "CPU ns an operation");
     printf("%-16s", "");
     for (int twice = 0; twice < 2; twice++)
@@ -203,27 +203,15 @@ static void print_text(const struct report *report)
 static int option(int key, const char *value, void *into)
 {
     struct options *o = into;
-    char *end;
 
-    switch (key) {
-    case 'k': return args_uint(value, 1, 100000000, &o->keys);
-    case 'r': return args_uint(value, 1, REPORT_RUNS, &o->runs);
-    case 's':
-        o->seconds = strtod(value, &end);
-        return *end || !(o->seconds > 0 && o->seconds < 1000) ? -EINVAL : 0;
-    case 'S': o->subject = value; return 0;
-    case 'v': o->tsv = true; return 0;
-    default: o->json = true; return 0;
-    }
+    if (key == 'k')
+        return args_uint(value, 1, 100000000, &o->keys);
+    return bench_common_option(key, value, &o->common);
 }
 
 static const struct argp_option known[] = {
     { "keys", 'k', "N", 0, "in the table (100000)", 0 },
-    { "subject", 'S', "NAME", 0, "what stands in that column (striped)", 0 },
-    { "seconds", 's', "S", 0, "for each cell (0.2)", 0 },
-    { "runs", 'r', "N", 0, "so many times; the median counts (1)", 0 },
-    { "tsv", 'v', 0, 0, "for programs", 0 },
-    { "json", 'j', 0, 0, "for programs", 0 },
+    BENCH_COMMON_OPTIONS("striped", "0.2"),
     { 0 },
 };
 
@@ -235,26 +223,19 @@ static const struct args args = {
 
 int main(int argc, char **argv)
 {
-    struct options o = { .keys = 100000, .runs = 1, .seconds = 0.2,
-                         .subject = "striped" };
+    struct options o = { .keys = 100000, .common = {
+        .runs = 1, .seconds = 0.2, .subject = "striped" } };
     struct report report = { .n = 0 };
-    int err = 0;
+    int err;
 
     args_parse(&args, argc, argv, &o, NULL);
     log_setup("bench-table", LOG_LEVEL_INFO);
-    for (unsigned i = 0; i < o.runs && !err; i++)
-        err = run_once(&o, &report);
+    err = bench_common_run(&o.common, run_once, &o, &report);
     if (err) {
         log_error("%s", err == -EBADMSG ? "a lookup or insert failed" :
                   error_text(err));
+        report_release(&report);
         return 1;
     }
-    if (o.tsv)
-        report_tsv(&report, stdout);
-    else if (o.json)
-        report_json(&report, stdout);
-    else
-        print_text(&report);
-    report_release(&report);
-    return 0;
+    return bench_common_print(&o.common, &report, print_text, NULL);
 }

@@ -40,7 +40,8 @@ uint64_t ledger_write(struct ledger *ledger, uint64_t key, bool removes);
 void ledger_acknowledge(struct ledger *ledger, uint64_t key, uint64_t version);
 
 /* Its reply has come, and says that it failed: whether it was done, nobody
- * knows. From now on the key is unsure. */
+ * knows. From now on the key is unsure: any version that was issued may be
+ * there, or none. */
 void ledger_fail(struct ledger *ledger, uint64_t key);
 
 uint64_t ledger_issued(struct ledger *ledger, uint64_t key);

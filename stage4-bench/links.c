@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -135,19 +136,19 @@ int links_flush(struct links *l, unsigned i)
     return link->wants_out == wanted ? 0 : watch(l, EPOLL_CTL_MOD, i);
 }
 
-/* What epoll_wait is to be told; sets the timer for moments in between. */
-static int timeout_until(struct links *l, uint64_t until)
+/* What epoll_wait is to be told: milliseconds for what is far away (a bit less
+ * than that; links_wait waits again), the timer for the rest. */
+static int timeout_until(struct links *l, uint64_t until, uint64_t now)
 {
-    uint64_t now;
-
     if (until == DEADLINE_NEVER)
         return -1;
-    now = clock_now_ns();
     if (until <= now)
         return 0;
-    if (until - now > UINT64_C(10000000))
-        return (int)((until - now) / 1000000 > 1000 ? 1000 :
-                     (until - now) / 1000000);
+    if (until - now > UINT64_C(10000000)) {
+        uint64_t ms = (until - now) / 1000000;
+
+        return ms > INT_MAX ? INT_MAX : (int)ms;
+    }
     if (until != l->armed) {
         struct itimerspec t = { .it_value = deadline_timespec(until) };
 
@@ -157,37 +158,56 @@ static int timeout_until(struct links *l, uint64_t until)
     return -1;
 }
 
+static int timer_rang(struct links *l)
+{
+    uint64_t times;
+
+    l->armed = 0;
+    return read(l->timer, &times, sizeof times) < 0 && errno != EAGAIN
+           ? -errno : 0;
+}
+
+/* What happened on one link or the timer: 1, there is something to take. */
+static int happened(struct links *l, const struct epoll_event *e)
+{
+    int err = 0;
+
+    if (e->data.u32 == TIMER)
+        return timer_rang(l);
+    if (e->events & EPOLLOUT)
+        err = links_flush(l, e->data.u32);
+    if (err || !(e->events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+        return err;
+    l->all[e->data.u32].drained = false;
+    return 1;
+}
+
 int links_wait(struct links *l, uint64_t until, unsigned *ready)
 {
     struct epoll_event events[EVENTS];
-    int n = epoll_wait(l->epoll, events, EVENTS, timeout_until(l, until));
+    uint64_t now = until == DEADLINE_NEVER ? 0 : clock_now_ns();
     int found = 0;
 
-    if (n < 0)
-        return errno == EINTR ? 0 : -errno;
-    for (int i = 0; i < n; i++) {
-        unsigned link = events[i].data.u32;
+    /* Room for more output, the timer of a moment that is over: not what is
+     * waited for. */
+    for (;;) {
+        int n = epoll_wait(l->epoll, events, EVENTS,
+                           timeout_until(l, until, now));
 
-        if (link == TIMER) {
-            uint64_t times;
+        if (n < 0)
+            return errno == EINTR ? 0 : -errno;
+        for (int i = 0; i < n; i++) {
+            int one = happened(l, &events[i]);
 
-            l->armed = 0;
-            if (read(l->timer, &times, sizeof times) < 0 && errno != EAGAIN)
-                return -errno;
-            continue;
+            if (one < 0)
+                return one;
+            if (one)
+                ready[found++] = events[i].data.u32;
         }
-        if (events[i].events & EPOLLOUT) {
-            int err = links_flush(l, link);
-
-            if (err)
-                return err;
-        }
-        if (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-            l->all[link].drained = false;
-            ready[found++] = link;
-        }
+        if (found || (until != DEADLINE_NEVER
+                      && (now = clock_now_ns()) >= until))
+            return found;
     }
-    return found;
 }
 
 /* 1: there are more bytes; 0: not now. */

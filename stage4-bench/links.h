@@ -27,6 +27,7 @@ int links_open(struct links **out, const struct sockaddr_storage *addr,
                unsigned n, const struct wire *wire, unsigned timeout_ms);
 void links_close(struct links *links);
 
+/* The request is copied: its slices may go at once. */
 int links_put(struct links *links, unsigned link,
               const struct wire_request *request);
 int links_flush(struct links *links, unsigned link);
@@ -34,7 +35,8 @@ int links_flush(struct links *links, unsigned link);
 /* Waits until replies come on some link, or until the moment `until` of
  * clock_now_ns (DEADLINE_NEVER: without end). Answers how many links have
  * something, and writes their numbers into ready[], which has room for all;
- * 0: the moment has come, or a signal. Precise to about 0.1 ms. */
+ * 0: the moment has come (not before it), or a signal: so look at the clock
+ * before you call it a time-out. Precise to about 0.1 ms. */
 int links_wait(struct links *links, uint64_t until, unsigned *ready);
 
 /* The link's next reply; its slices are good until the next call. 1: there is

@@ -9,15 +9,20 @@
 #include "common/clock.h"
 #include "stage4-bench/links.h"
 
+enum { LOOK_NS = 50000000 };    /* so often `stop` is looked at, or oftener */
+
 /* A request in flight. */
 struct pending {
     struct work_item item;
     uint64_t id;
     uint64_t begun;         /* sent, or due */
-    uint64_t low, high;     /* the versions a get may bring; of a write: low
-                               is its own. high 0: what is issued by then */
+    uint64_t low;           /* the least version a get may bring; of a write,
+                               its own */
+    bool own;               /* a get of a key that this connection writes: no
+                               other version than low */
     bool measured;
-    bool was_there;         /* a remove: the key is there before it */
+    bool was_there;         /* the key is there before it, if nobody else
+                               writes it */
 };
 
 /* A connection: what is in flight on it, a ring in the order of the replies. */
@@ -96,11 +101,12 @@ static void promise(struct load *load, struct lane *lane, struct pending *p)
     p->was_there = ledger_issued(ledger, key) > ledger_removed(ledger, key);
     if (p->item.op != WORK_GET) {
         p->low = ledger_write(ledger, key, p->item.op == WORK_REMOVE);
-    } else if (work_owns(&lane->stream, key)) {
-        /* Nobody else writes it, and before this get all our writes come. */
-        p->low = p->high = ledger_issued(ledger, key);
     } else {
-        p->low = ledger_acknowledged(ledger, key);
+        /* Nobody else writes it, and before this get all our writes come;
+         * those that we send behind it are none of its business. */
+        p->own = work_owns(&lane->stream, key);
+        p->low = p->own ? ledger_issued(ledger, key)
+                        : ledger_acknowledged(ledger, key);
     }
 }
 
@@ -109,11 +115,13 @@ static void check_get(struct load *load, const struct pending *p,
 {
     struct ledger *ledger = load->options->ledger;
     uint64_t key = p->item.key, version;
-    uint64_t high = p->high ? p->high : ledger_issued(ledger, key);
-    uint64_t low = ledger_unsure(ledger, key) ? 0 : p->low;
+    uint64_t high = p->own ? p->low : ledger_issued(ledger, key);
+    bool unsure = ledger_unsure(ledger, key);
+    uint64_t low = unsure ? 0 : p->low;
 
     if (reply->kind == WIRE_NOT_FOUND) {
-        if (ledger_removed(ledger, key) < low)
+        if (!unsure && (p->own ? p->was_there
+                               : ledger_removed(ledger, key) < low))
             wrong(load, p, "not found, but it must be there");
         return;
     }
@@ -234,6 +242,8 @@ static bool is_measured(const struct load *load, unsigned i, uint64_t moment)
 {
     const struct load_options *o = load->options;
 
+    if (o->loading)
+        return true;
     return o->count ? number_of(load, i) >= o->warm_count
                     : moment >= load->measuring;
 }
@@ -352,15 +362,17 @@ static bool all_ended(const struct load *load)
 static int run(struct load *load)
 {
     uint64_t timeout = (uint64_t)load->options->timeout_ms * 1000000;
-    uint64_t alive = clock_now_ns(), until = DEADLINE_NEVER, now;
+    uint64_t alive = clock_now_ns(), until = DEADLINE_NEVER, now = alive;
     bool more = true;
     int err = fill_due(load, &until, &more);
 
     while (!err && (more || load->in_flight)) {
         uint64_t limit = load->in_flight ? alive + timeout : DEADLINE_NEVER;
+
+        if (load->options->live && limit > now + LOOK_NS)
+            limit = now + LOOK_NS;
         int n = links_wait(load->links, until < limit ? until : limit,
                            load->ready);
-
         now = clock_now_ns();
         if (n > 0 || !load->in_flight)
             alive = now;
@@ -432,7 +444,7 @@ int load_run(const struct load_options *options, struct load_result *result)
     *result = (struct load_result){ .latency = result->latency };
     if (options->connections == 0 || options->depth == 0)
         return -EINVAL;
-    if (options->rate > 0)
+    if (options->rate > 0 && !options->loading)
         load.interval = 1e9 / options->rate;
     err = open_all(&load);
     if (!err) {

@@ -21,6 +21,9 @@
  * warm-up, the next `count` are measured, more are not sent. Without: those
  * begun in the first warm_ns are warm-up, those begun in the duration_ns
  * behind that are measured, and then no more begin. All are waited for.
+ * When `loading`, neither count, warm-up, duration nor rate matters: each
+ * stream sets its keys, once each, as quickly as a closed loop does, all of it
+ * is measured, and the run ends with the streams.
  *
  * In the open loop, request n is due n / rate seconds after the start, and it
  * belongs to connection n % connections. Requests that are due before the end
@@ -28,7 +31,7 @@
  * taken, no more are sent after another T, or timeout_ms if that is longer; the
  * measured ones left are `unsent`.
  *
- * What is checked (the others only with a ledger):
+ * What is checked (3 and 4 only with a ledger):
  *   1. a reply that is labelled has the id and the op of its request;
  *   2. its kind is one that this op can have: a value or "not found" for a
  *      get, done for a set, done or "not found" for a remove; and "failed" for
@@ -36,13 +39,19 @@
  *   3. what a get brings is the value of a version, of this key, that may be
  *      there now; "not found" only if the key may be absent now (ledger.h);
  *   4. a remove is done if the key was there, "not found" if not.
- * If 1 or 2 does not hold, the connection is out of step: the run ends with
- * -EPROTO. Otherwise it counts as wrong, and the run goes on.
+ * Whichever does not hold, the reply counts as wrong. If it is 1 or 2, or if
+ * nothing is in flight on the connection, that is out of step: the run ends
+ * with -EPROTO. Otherwise it goes on.
+ * Of a key that is unsure (ledger.h) a get may bring any version that was
+ * issued, or "not found", and a remove may answer either.
  *
  * Errors:  0 or a negative errno. Whatever it is, the result has what was
  *          measured until then. -EINVAL: no connections, no depth. Of the
- *          server: as links.h; -ETIMEDOUT: requests are in flight, and no
- *          reply has come for timeout_ms. -ECANCELED: `stop` was raised.
+ *          server: as links.h; -ETIMEDOUT: for timeout_ms requests were in
+ *          flight, and no reply came on any connection (a time in which
+ *          nothing is in flight does not count). -ECANCELED: `stop` was
+ *          raised; it is looked at every 100 ms at least, also while nothing
+ *          comes.
  * Threads: a load belongs to one. Several threads have a load each, with
  *          connections of their own, and share workload, ledger, and live.
  * Source:  Gil Tene, "How NOT to Measure Latency"; Schroeder, Wierman and
@@ -71,7 +80,9 @@ struct load_options {
     struct sockaddr_storage addr;
     const struct wire *wire;
     const struct workload *work;
-    struct ledger *ledger;      /* to verify with, or NULL */
+    struct ledger *ledger;      /* to verify with (value_min of the workload is
+                                   WORK_VERSION or more then), or NULL: sets
+                                   have the value of version 0 */
     struct load_live *live;     /* or NULL */
     unsigned connections;       /* of this thread; */
     unsigned first, of;         /* their numbers for work_start: first, first
@@ -81,7 +92,7 @@ struct load_options {
                                    closed loop */
     uint64_t warm_count, count; /* count 0: by time */
     uint64_t warm_ns, duration_ns;
-    bool loading;               /* the streams load, and end */
+    bool loading;               /* the streams load, and end: see above */
     unsigned timeout_ms;
 };
 
@@ -92,13 +103,15 @@ struct load_result {
     uint64_t not_found;         /* those of them that were not found, */
     uint64_t errors;            /* or failed */
     uint64_t wrong;             /* wrong replies, of all requests */
-    uint64_t unsent;            /* measured requests, due and never sent */
-    uint64_t wall_ns;           /* from the first measured request to the last
-                                   reply */
+    uint64_t unsent;            /* measured requests, due and never sent; 0
+                                   when the run ended with an error */
+    uint64_t wall_ns;           /* from when the first measured request began
+                                   to the last reply to a measured one */
     uint64_t cpu_ns;            /* of this thread in that time */
     uint64_t busy_ns, run_ns;   /* 0 here; filled in by crew.h */
     char trouble[160];          /* the first error or wrong reply: a sentence,
-                                   empty if there was none */
+                                   empty if there was none (so also after
+                                   -ETIMEDOUT, or when the server is gone) */
 };
 
 /* Connects, runs, disconnects. Adds to the latency; all other fields of the

@@ -12,6 +12,23 @@ body=$work/body
 
 escape() { sed 's/&/\&amp;/g; s/</\&lt;/g; s/>/\&gt;/g'; }
 pivot() { awk "${@:2}" -f stage4-bench/pivot.awk "$dir/$1.tsv"; }
+# both ID SUITE ARGUMENTS...: the table of a figure, and what it is drawn from.
+both() {
+    pivot "${@:2}" >"$work/$1.text.tsv"
+    pivot "${@:2}" -v range=1 >"$work/$1.tsv"
+}
+# heads: metrics, in the head of a table, as a person says them.
+heads() {
+    sed -e '1!b' -e 's/throughput/requests a second/; s/client-busy/client busy %/
+        s/client-cpu/client CPU ns/; s/server-cpu/server CPU ns/
+        s/\tcpu/\tCPU ns a job/; s/switches/switches a job/
+        s/lock-waits/lock waits a job/'
+}
+# above LEAST: figures for a scale without a zero.
+above() {
+    awk -F '\t' -v OFS='\t' -v least="$1" 'NR > 1 { for (i = 2; i <= NF; i++)
+        if ($i != "?" && $i < least) $i = least } 1'
+}
 
 # rows_in FILE: how many rows behind the head.
 rows_in() { [ -f "$1" ] && awk 'END { print (NR > 1 ? NR - 1 : 0) }' "$1"; }
@@ -51,7 +68,9 @@ draw() {
         printf '</div></figure>\n'
     fi >>"$body"
     [ -n "$plots" ] || return 0
-    if ! gnuplot -e "kind='$2'; log=$3; in='$data'; out='$work/$id.svg'; \
+    range=0
+    [ "$(head -n 1 "$data" | cut -f3)" != least ] || range=1
+    if ! gnuplot -e "kind='$2'; log=$3; range=$range; in='$data'; out='$work/$id.svg'; \
         xlabel='$4'; ylabel='$5'" stage4-bench/plot.gp 2>"$work/gnuplot.err"; then
         printf 'page.sh: %s: %s\n' "$id" "$(head -n 3 "$work/gnuplot.err")" >&2
         return 1
@@ -73,29 +92,49 @@ draw() {
 
 section() { printf '<h1>%s</h1>\n' "$1" >>"$body"; }
 
+# measured SUITE: when that was, how often, and what was left out.
+measured() {
+    printf '<p class="when">Measured %s; %s.</p>\n' \
+        "$(LC_ALL=C date -u -r "$dir/$1.tsv" '+%d %B %Y, %H:%M UTC')" \
+        "$(awk -F '\t' 'NR > 1 { if ($5 ~ /^lock/) locks = $10
+            else if ($10 > runs) runs = $10 }
+            END { if (runs <= 1) print "one run"; else print "medians of " runs \
+                " runs, and lines from the least to the most" \
+                (locks == 1 ? " (lock waits: one run)" : "") }' "$dir/$1.tsv")" >>"$body"
+    notes "$1"
+}
+
 bad=0
 plots=$(command -v gnuplot) || {
-    echo "page.sh: no plots, tables only: gnuplot is not installed (setup.sh --all)" >&2
+    echo "page.sh: no plots, tables only: gnuplot is not installed (sh grading/setup.sh)" >&2
     printf '<p class="note">No plots: gnuplot is not installed.</p>\n' >>"$body"
 }
 if [ -s "$dir/pools.tsv" ]; then
     section Pools
-    notes pools
+    measured pools
     for w in empty "1 us"; do
         id=pools-${w/ /-}
-        pivot pools -v metric=throughput -v workload="^$w," -v row=4 -v col=3 \
-            -v by=1000 -v head=producers >"$work/$id.tsv"
+        both "$id" pools -v metric=throughput -v workload="^$w," -v row=4 -v col=3 \
+            -v by=1000 -v head="threads that submit"
         draw "$id" lines 1 "threads that submit" "thousand jobs a second" \
             "Throughput by threads: jobs ($w)" \
             "Two threads in the pool. Upwards is better; the scale is logarithmic." || bad=1
     done
-    pivot pools -v metric="cpu|switches|lock-waits" -v workload='^empty, 2' \
-        -v row=3 -v col=5 -v head=pool >"$work/pools-cost.text.tsv"
-    pivot pools -v metric="switches|lock-waits" -v workload='^empty, 2' \
-        -v row=3 -v col=5 -v head=pool >"$work/pools-cost.tsv"
-    draw pools-cost bars 0 "" "for each job" \
-        "Context switches and lock waits of a job" \
-        "Empty jobs, two threads that submit. In the table also CPU nanoseconds a job." || bad=1
+    for m in switches lock-waits; do
+        pivot pools -v metric=$m -v workload='^empty' -v row=4 -v col=3 -v range=1 \
+            -v head="threads that submit" | above 0.0001 >"$work/pools-$m.tsv"
+    done
+    pivot pools -v metric="cpu|switches|lock-waits" -v workload='^empty' \
+        -v row=3 -v with=4 -v col=5 -v head="pool, threads that submit" |
+        heads >"$work/pools-lock-waits.text.tsv"
+    pivot pools -v metric=switches -v workload='^empty' -v row=4 -v col=3 \
+        -v head="threads that submit" >"$work/pools-switches.text.tsv"
+    draw pools-switches lines 1 "threads that submit" "switches a job" \
+        "Context switches of a job" \
+        "Empty jobs. A thread that finds nothing to do sleeps, and is woken. Logarithmic; what is below 0.0001 is drawn there." || bad=1
+    draw pools-lock-waits lines 1 "threads that submit" "lock waits a job" \
+        "Lock waits of a job" \
+        "Empty jobs: how often a thread finds a mutex taken. The table has all that a job costs." || bad=1
     if [ -s "$dir/timeline.json" ]; then
         awk -F '[:,{}"]+' -v OFS='\t' 'BEGIN { print "thread", "from (ms)", "to (ms)" }
             /"ph":"X"/ { match($0, /"tid":[0-9]+/); t = substr($0, RSTART + 6, RLENGTH - 6)
@@ -125,59 +164,71 @@ if [ -s "$dir/pools.tsv" ]; then
 fi
 if [ -s "$dir/tables.tsv" ]; then
     section Tables
-    notes tables
-    pivot tables -v metric=throughput -v row=4 -v col=2 -v by=1000000 \
-        -v head=threads >"$work/tables.tsv"
+    measured tables
+    both tables tables -v metric=throughput -v row=4 -v col=2 -v by=1000000 \
+        -v head=threads
     draw tables lines 0 "threads" "million operations a second" \
         "Table: throughput by threads" "100,000 keys of 16 bytes, values of 100." || bad=1
 fi
 if [ -s "$dir/stores.tsv" ]; then
     section Stores
-    notes stores
-    pivot stores -v metric=throughput -v workload='^random' \
-        -v subject='^(kvs|lmdb)$' -v row=2 -v col=3 -v by=1000 -v threads=1 -v head=store |
-        sed 's/, \([0-9]*\) threads/ (\1)/' >"$work/stores-random.tsv"
+    measured stores
+    both stores-random stores -v metric=throughput -v workload='^random' \
+        -v subject='^(kvs|lmdb)$' -v row=2 -v col=3 -v by=1000 -v threads=1 -v head=store
+    sed -i 's/, \([0-9]*\) threads/ (\1)/' "$work"/stores-random*.tsv
     draw stores-random bars 0 "" "thousand a second" \
         "kvs against lmdb: random read and random write" \
         "Keys of 16 bytes, values of 100; not durable. (2): with two threads." || bad=1
     pivot stores -v metric="throughput|time|space" -v row=2 -v col=3 -v threads=1 -v head="all cells" \
         >"$work/stores-all.text.tsv"
-    pivot stores -v metric=throughput -v row=2 -v col=3 -v by=1000 -v threads=1 -v head=cell |
+    pivot stores -v metric=throughput -v row=2 -v col=3 -v by=1000 -v threads=1 -v range=1 -v head=cell |
         sed 's/set, batches of 64/batches/; s/durable set/durable/; s/ threads//' >"$work/stores-all.tsv"
-    draw stores-all bars 1 "" "thousand a second" "Stores: every cell" \
-        "In the table: operations a second; reopen in nanoseconds; space in live data." || bad=1
+    draw stores-all marks 1 "" "thousand a second" "Stores: every cell" \
+        "Logarithmic. In the table: operations a second; reopen in nanoseconds; space in live data. A durable set waits until the disk has it: alone for itself; of 16 threads many may wait for one and the same sync, as the 50 connections of the server do below." || bad=1
 fi
 if [ -s "$dir/loops.tsv" ]; then
-    section "The server"
-    notes loops
+    section "Two loops"
+    measured loops
     pivot loops -v metric="p50|p90|p99|p99.9|max" -v row=5 -v col=3 -v by=1000000 \
         -v head=ms >"$work/loops.tsv"
     draw loops points 1 "" "milliseconds" \
         "Latency percentiles: the server stands still for one second" \
-        "The closed loop sends nothing meanwhile, and hardly notices; users do not stop. The open loop counts from when each request was due." || bad=1
+        "Both loops: 4 connections, one request in flight on each. The closed loop sends nothing while the server stands, and hardly notices; users do not stop. The open loop has 2,000 requests a second, and counts from when each was due. Logarithmic." || bad=1
 fi
 if [ -s "$dir/single.tsv" ]; then
-    notes single
-    pivot single -v metric=throughput -v row=2 -v col=3 -v head="requests a second" |
-        awk -F '\t' -v OFS='\t' 'NR == 1 { for (i = 2; i <= NF; i++) $i = $i ($i == 1 ? " thread" : " threads") } 1' \
+    section "One thread or many"
+    measured single
+    # As multiples of what one thread does: a bar then says something.
+    pivot single -v metric=throughput -v row=2 -v col=4 -v range=1 -v head="times one thread" |
+        awk -F '\t' -v OFS='\t' '
+            NR == 1 { for (i = 2; i <= NF; i += 3) $i = $i ($i == 1 ? " thread" : " threads") }
+            NR > 1 { one = $2; for (i = 2; i <= NF; i++)
+                $i = $i == "?" || one + 0 == 0 ? "?" : sprintf("%.3f", $i / one) } 1' \
         >"$work/single.tsv"
-    draw single bars 1 "" "requests a second" \
+    pivot single -v metric="throughput|client-busy|client-cpu|server-cpu" -v row=2 -v with=4 -v col=5 \
+        -v head="workload, threads of the server" | heads |
+        { read -r head; printf '%s\n' "$head"; sort -s -t, -k1,1; } >"$work/single.text.tsv"
+    draw single bars 0 "" "times what one thread does" \
         "Single-threaded against multi-threaded" \
-        "Threads of the server. The generator runs on the same CPUs." || bad=1
+        "Threads of the server. Small gets: 50 connections of depth 16; large gets, of 256 KiB: 16 of depth 1; durable sets: 50 of depth 1, which share syncs. Closed loop, every reply verified. The generator, one thread, runs on the same CPUs: see how busy it was." || bad=1
 fi
 if [ -s "$dir/server.tsv" ]; then     # of make peers
     pivot server -v metric=cpu -v row=2 -v col=3 -v head="CPU ns a request" >"$work/peers.tsv"
-    draw peers bars 1 "" "CPU nanoseconds a request" "The server beside its peers" \
+    section "Peers"
+    measured server
+    draw peers bars 0 "" "CPU nanoseconds a request" "The server beside its peers" \
         "CPU time of the server; less is better. Measured by make peers." || bad=1
 fi
 if [ -s "$dir/course.tsv" ]; then
     section "The benchmarks of the course"
-    notes course
+    measured course
     for w in read write; do
-        pivot course -v metric=throughput -v workload="^$w$" -v row=4 -v col=3 \
+        pivot course -v metric=throughput -v workload="^$w$" -v row=4 -v col=3 -v range=1 \
             -v by=1000 -v head=threads >"$work/course-$w.tsv"
+        pivot course -v metric="throughput|client-busy|client-cpu|server-cpu" -v workload="^$w$" \
+            -v row=3 -v with=4 -v col=5 -v head="server, threads" | heads >"$work/course-$w.text.tsv"
         draw "course-$w" lines 0 "threads of the server" "thousand a second" \
-            "Course: $w" "1,000 keys of equal length; every reply was checked." || bad=1
+            "Course: $w" "1,000 keys of equal length; 50 connections of depth 1, closed loop; every reply verified. The generator, one thread, runs on the same CPUs." || bad=1
     done
 fi
 
@@ -193,15 +244,16 @@ h1 { font-size: 1.5em; margin: 2em 0 0; border-bottom: 2px solid #1a1a1a }
 h2 { font-size: 1.1em; margin: 1.5em 0 0 } figure { margin: 0 }
 figure p, p { margin: .3em 0 } svg { width: 100%; height: auto; display: block }
 .table { overflow-x: auto } table { border-collapse: collapse; font-size: .85em; width: 100% }
-th, td { padding: .15em .4em; text-align: right; border-bottom: 1px solid #ddd;
-  overflow-wrap: anywhere } tbody th, th:first-child { text-align: left; font-weight: normal }
-thead th { font-weight: bold } .note { border-left: 4px solid #8a6d00; padding-left: .6em }
+th, td { padding: .15em .4em; text-align: right; border-bottom: 1px solid #ddd }
+td { white-space: nowrap } tbody th, th:first-child { text-align: left; font-weight: normal }
+thead th { font-weight: bold } .when { color: #555; font-size: .85em }
+.note { border-left: 4px solid #8a6d00; padding-left: .6em }
 </style></head><body>
 HTML
-    printf '<p>Measured on %s: %s, %s CPUs, %s. Medians; the tables in *.tsv have least and most.</p>\n' \
-        "$(LC_ALL=C date -u '+%d %B %Y, %H:%M UTC')" \
+    printf '<p>Measured on: %s, %s CPUs, %s memory, %s. The tables in *.tsv have least and most of every figure.</p>\n' \
         "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 | escape)" \
-        "$(nproc)" "$(uname -sr | escape)"
+        "$(nproc)" "$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)" \
+        "$(uname -sr | escape)"
     cat "$body"
     printf '</body></html>\n'
 } >"$dir/index.html.new" && mv "$dir/index.html.new" "$dir/index.html"

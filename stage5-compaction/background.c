@@ -16,6 +16,7 @@
 enum {
     INTERVAL_MS = 1000,
     ADMIT_MS = 1000,
+    QUIET_MS = 1000,        /* without a full segment */
     LOOK_MS = 20,           /* after which we look whether readers have left */
     SHARE = 50,             /* percent of the time, unless the options say */
     CROWDED = 2,            /* segments of garbage beside as much as is live:
@@ -29,6 +30,7 @@ struct background {
     pthread_cond_t changed;
     bool closing;
     bool held;                  /* somebody compacts alone */
+    bool quiet;                 /* no segment was filled for a while */
     bool urgent;                /* no pauses */
     bool crowded;               /* writers wait */
     unsigned long wakes;        /* so far */
@@ -151,9 +153,10 @@ static void work_off(struct background *b)
     }
 }
 
-/* Until somebody wakes us. While readers keep segments from being closed we
- * look again and again whether they have left. With the lock. */
-static void wait_for_work_locked(struct background *b, unsigned long seen)
+/* Until somebody wakes us, or it is quiet; or, while readers keep segments
+ * from being closed, for a moment: they may have left. With the lock. */
+static void wait_for_work_locked(struct background *b, unsigned long seen,
+                                 uint64_t quiet_at)
 {
     struct segments *set = &b->store->set;
 
@@ -164,6 +167,8 @@ static void wait_for_work_locked(struct background *b, unsigned long seen)
         return;
     if (more)
         wait_once_locked(b, deadline_in_ms(LOOK_MS));
+    else if (!b->quiet)
+        wait_once_locked(b, quiet_at);
     else
         cond_wait(&b->changed, &b->lock);
 }
@@ -172,22 +177,37 @@ static void *compactor(void *arg)
 {
     struct background *b = arg;
     unsigned long seen = 0;
+    uint64_t quiet_at = 0;
 
     mutex_lock(&b->lock);
     while (!b->closing) {
-        if (seen == b->wakes) {
-            wait_for_work_locked(b, seen);
+        bool woken = seen != b->wakes;
+
+        if (!woken && (b->quiet || !deadline_over(quiet_at))) {
+            wait_for_work_locked(b, seen, quiet_at);
             continue;
         }
+        b->quiet = !woken;
         seen = b->wakes;
         mutex_unlock(&b->lock);
         work_off(b);
+        quiet_at = deadline_in_ms(QUIET_MS);
         mutex_lock(&b->lock);
         b->urgent = b->crowded = false;
         cond_broadcast(&b->changed);
     }
     mutex_unlock(&b->lock);
     return NULL;
+}
+
+bool background_quiet(struct store *store)
+{
+    struct background *b = store->background;
+
+    mutex_lock(&b->lock);
+    bool quiet = b->quiet;
+    mutex_unlock(&b->lock);
+    return quiet;
 }
 
 void background_wake(struct store *store)

@@ -34,6 +34,9 @@ void background_stop(struct store *store);
 /* Something may be due. */
 void background_wake(struct store *store);
 
+/* No segment was filled for a second: there is time to be tidy. */
+bool background_quiet(struct store *store);
+
 /* The compactors keep away: until _leave, only the caller compacts. Waits for
  * those that run. -ECANCELED: the store is being closed. */
 int background_enter(struct store *store);

@@ -28,16 +28,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
 #include "common/lock.h"
 #include "stage5-compaction/background.h"
-#include "stage5-compaction/hint.h"
+#include "stage5-compaction/copies.h"
 
 enum {
-    DUE = 5,                        /* a fifth */
-    SMALL = 8,                      /* an eighth of a segment */
-    COPY_RECORDS = 256,             /* an append: so many, */
-    COPY_BYTES = 1024 * 1024        /* or so long */
+    DUE = 5,                        /* a fifth; */
+    DUE_QUIET = 10,                 /* a tenth, when there is time */
+    SMALL = 8                       /* an eighth of a segment */
 };
 
 /* ---- Choosing ------------------------------------------------------------------ */
@@ -91,7 +89,8 @@ size_t compact_pick(struct store *store, struct segment **inputs, bool all)
     struct candidate *c = segments_survey(&store->set, &n, &total);
 
     segments_sum(&store->set, &sum);
-    if (!all && total * DUE <= sum.bytes)
+    if (!all && total * (background_quiet(store) ? DUE_QUIET : DUE) <=
+                    sum.bytes)
         n = 0;
     if (n > 0)
         qsort(c, n, sizeof *c, all ? by_birth : by_share);
@@ -108,14 +107,7 @@ struct compaction {
     size_t n;
     struct segment *input;      /* being copied */
     struct segment *output;
-    struct hint hint;           /* what was copied, and */
-    struct buf from;            /* a struct place for each: from where */
-
-    struct record records[COPY_RECORDS];    /* on their way, */
-    struct place places[COPY_RECORDS];
-    size_t waiting;
-    struct buf bytes;           /* and their bytes; never moves */
-    uint64_t piece_began;
+    struct copies copies;
 };
 
 static bool names(struct store *s, struct slice key, const struct place *place,
@@ -138,83 +130,21 @@ static bool counts(struct compaction *c, const struct record *record,
            segments_pin(&c->store->set, record->sequence, c->inputs, c->n);
 }
 
-static int note_copies(struct compaction *c,
-                       const struct log_position *positions)
-{
-    struct segment *out = c->output;
-    int err = 0;
-
-    for (size_t i = 0; i < c->waiting && !err; i++) {
-        const struct record *r = &c->records[i];
-        uint64_t size = record_size(r->key.len, r->value.len);
-
-        err = hint_add(&c->hint, r, &positions[i]);
-        if (!err)
-            err = buf_append(&c->from, &c->places[i], sizeof c->places[i]);
-        out->bytes += size;
-        if (r->kind == RECORD_REMOVE) {
-            out->tombs += size;
-            if (r->sequence > out->last_tomb)
-                out->last_tomb = r->sequence;
-        }
-    }
-    return err;
-}
-
-static int copy_out(struct compaction *c)
-{
-    struct log_position positions[COPY_RECORDS];
-    int err = segment_append(c->output, c->records, c->waiting, positions,
-                             false);
-
-    if (!err)
-        err = note_copies(c, positions);
-    c->waiting = 0;
-    buf_clear(&c->bytes);
-    if (!err && background_pause(c->store, clock_now_ns() - c->piece_began))
-        err = -ECANCELED;
-    c->piece_began = clock_now_ns();
-    return err;
-}
-
-static struct slice keep(struct compaction *c, struct slice slice)
-{
-    struct slice kept = { c->bytes.ptr + c->bytes.len, slice.len };
-
-    buf_append_slice(&c->bytes, slice);
-    return kept;
-}
-
 static int copy_record(void *arg, const struct record *record,
                        const struct log_position *at)
 {
     struct compaction *c = arg;
     struct place place = { at->offset, at->value_len,
                            (uint32_t)c->input->slot };
-    size_t body = (size_t)at->key_len + at->value_len;
-    int err = 0;
 
-    if (!counts(c, record, &place))
-        return 0;
-    if (c->waiting == COPY_RECORDS || body > c->bytes.cap - c->bytes.len)
-        err = copy_out(c);
-    if (err)
-        return err;
-    struct record *copy = &c->records[c->waiting];
-    *copy = *record;
-    c->places[c->waiting++] = place;
-    if (body > c->bytes.cap)        /* alone, from where it is */
-        return copy_out(c);
-    copy->key = keep(c, record->key);
-    copy->value = keep(c, record->value);
-    return 0;
+    return counts(c, record, &place)
+               ? copies_add(&c->copies, record, &place) : 0;
 }
 
 static int copy_all(struct compaction *c)
 {
-    int err = buf_reserve(&c->bytes, COPY_BYTES);
+    int err = copies_begin(&c->copies, c->store, c->output);
 
-    c->piece_began = clock_now_ns();
     for (size_t i = 0; i < c->n && !err; i++) {
         c->input = c->inputs[i];
         err = segment_each(c->input, c->store->path, copy_record, c);
@@ -224,12 +154,7 @@ static int copy_all(struct compaction *c)
             mutex_unlock(&c->store->set.lock);
         }
     }
-    if (!err && c->waiting > 0)
-        err = copy_out(c);
-    buf_release(&c->bytes);
-    c->output->first = c->hint.first;
-    c->output->last = c->hint.last;
-    return err;
+    return err ? err : copies_end(&c->copies);
 }
 
 /* ---- The new segment ------------------------------------------------------------------ */
@@ -349,12 +274,12 @@ static int switch_entry(void *arg, const struct hint_entry *e)
 
 static int switch_index(struct compaction *c)
 {
-    struct switching w = { .c = c,
-                           .from = (const struct place *)(void *)c->from.ptr };
+    const void *from = c->copies.from.ptr;
+    struct switching w = { .c = c, .from = from };
     int err = epoch_here(c->store->set.epoch) ? 0 : -ENOMEM;
 
     if (!err)
-        err = hint_each(&c->hint, switch_entry, &w);
+        err = hint_each(&c->copies.hint, switch_entry, &w);
     return err ? store_fail(c->store, err) : 0;
 }
 
@@ -398,9 +323,7 @@ static int run(struct compaction *c)
     int err = make_output(c);
 
     if ((err == -ENOSPC || err == -EDQUOT) && background_spend_reserve(s)) {
-        c->waiting = 0;
-        buf_clear(&c->from);
-        hint_release(&c->hint);
+        copies_release(&c->copies);
         err = make_output(c);
     }
     if (err)
@@ -408,7 +331,7 @@ static int run(struct compaction *c)
     err = switch_index(c);
     if (err)
         return err;
-    hint_save(&c->hint, &s->dir, c->output->generation, c->output->salt,
+    hint_save(&c->copies.hint, &s->dir, c->output->generation, c->output->salt,
               segment_end(c->output));
     end_inputs(c);
     return 0;
@@ -426,9 +349,7 @@ int compact_run(struct store *store, struct segment **inputs, size_t n)
         c->inputs = inputs;
         c->n = n;
         err = run(c);
-        buf_release(&c->from);
-        buf_release(&c->bytes);
-        hint_release(&c->hint);
+        copies_release(&c->copies);
     }
     if (err)
         segments_put_back(&store->set, inputs, n);

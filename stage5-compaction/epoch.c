@@ -41,9 +41,9 @@
  *
  * Cost. To enter is a load of `now`, which all share and which changes once in
  * a bag, and a store to the own slot. Retired things go to one of several
- * lanes, chosen by the thread, so that retiring threads seldom meet; who seals
- * a bag looks after his lane and, in turn, one of the others, so that nothing
- * stays because its thread has ended.
+ * lanes, chosen by the thread, so that retiring threads seldom meet. Who seals
+ * a bag looks after his lane and now and then, in turn, after one of the
+ * others, so that nothing stays because its thread has ended.
  *
  * Locks: `registry`; a lane's. Nobody holds two. fn is called without any.
  */
@@ -65,6 +65,7 @@ enum {
     LANES = 8,
     BAG = 62,               /* things */
     BAG_BYTES = 64 << 10,   /* a bag that holds so much is full */
+    OTHERS = 8,             /* every so many bags, another lane is swept */
     YIELDS = 100            /* before a waiting thread sleeps */
 };
 
@@ -106,7 +107,6 @@ struct epoch {
                             /* guards free, registered, and adding to readers */
     struct epoch_reader *free;
     size_t registered;
-    struct counter turn;    /* whose lane is looked after next */
     struct lane lane[LANES];
 };
 
@@ -207,7 +207,8 @@ static struct bag *open_bag_locked(struct lane *lane)
     return lane->open;
 }
 
-static void seal_locked(struct epoch *epoch, struct lane *lane)
+/* Answers the tag. */
+static uint64_t seal_locked(struct epoch *epoch, struct lane *lane)
 {
     struct bag *bag = lane->open;
 
@@ -219,6 +220,7 @@ static void seal_locked(struct epoch *epoch, struct lane *lane)
         lane->first = bag;
     lane->last = bag;
     lane->open = NULL;
+    return bag->tag;
 }
 
 static struct bag *take_locked(struct lane *lane, uint64_t below)
@@ -304,15 +306,16 @@ void epoch_retire(struct epoch *epoch, void *what, size_t bytes,
     bag->bytes += bytes;
     lane->bytes += bytes;
     lane->retired++;
-    bool full = bag->n == BAG || bag->bytes >= BAG_BYTES;
-    if (full)
-        seal_locked(epoch, lane);
+    uint64_t tag = 0;
+    if (bag->n == BAG || bag->bytes >= BAG_BYTES)
+        tag = seal_locked(epoch, lane);
     mutex_unlock(&lane->lock);
-    if (full) {
+    if (tag) {
         uint64_t below = scan(epoch);
 
         sweep(lane, below);
-        sweep(&epoch->lane[counter_add(&epoch->turn, 1) % LANES], below);
+        if (tag % OTHERS == 0)
+            sweep(&epoch->lane[tag / OTHERS % LANES], below);
     }
 }
 

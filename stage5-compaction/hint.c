@@ -16,7 +16,12 @@
 #include "common/file.h"
 #include "common/little.h"
 
-enum { KIND_BITS = 8, SUM_AT = 56 };
+enum {
+    SUM_AT = 56,
+    REMOVED = 1, GAP = 2,       /* bits of an entry's first byte */
+    VARINT = 10,                /* bytes of a number, at most, */
+    FIXED = 1 + 4 * VARINT      /* and of an entry without its key */
+};
 
 static const char magic[8] = { 'K', 'V', 'S', 'H', 'N', 'T', '\r', '\n' };
 static const char suffix[] = ".hint";
@@ -32,27 +37,75 @@ void hint_release(struct hint *hint)
     hint_init(hint);
 }
 
+/* ---- Entries --------------------------------------------------------------------- */
+
+static unsigned char *put_number(unsigned char *to, uint64_t n)
+{
+    for (; n >= 0x80; n >>= 7)
+        *to++ = (unsigned char)(n | 0x80);
+    *to++ = (unsigned char)n;
+    return to;
+}
+
+/* NULL when the bytes end before the number does, or it is too long. */
+static const unsigned char *get_number(const unsigned char *at,
+                                       const unsigned char *stop, uint64_t *n)
+{
+    *n = 0;
+    for (unsigned shift = 0; at && at < stop && shift < 64; shift += 7) {
+        *n |= (uint64_t)(*at & 0x7f) << shift;
+        if (!(*at++ & 0x80))
+            return at;
+    }
+    return NULL;
+}
+
+/* Differences are small either way; so small numbers for both. */
+static uint64_t fold(uint64_t difference)
+{
+    return difference >> 63 ? ~(difference << 1) : difference << 1;
+}
+
+static uint64_t unfold(uint64_t n)
+{
+    return n & 1 ? ~(n >> 1) : n >> 1;
+}
+
+static uint64_t end_of(const struct log_position *position)
+{
+    return position->offset +
+           record_size(position->key_len, position->value_len);
+}
+
 int hint_add(struct hint *hint, const struct record *record,
              const struct log_position *position)
 {
-    unsigned char fixed[HINT_ENTRY];
-    struct buf *bytes = &hint->bytes;
     static const unsigned char header[HINT_HEADER];
+    unsigned char fixed[FIXED], *to = fixed + 1;
+    struct buf *bytes = &hint->bytes;
+    uint64_t gap;
     int err = 0;
 
-    if (bytes->len == 0)
+    if (bytes->len == 0) {
+        hint->end = RECORD_FILE_HEADER;
         err = buf_append(bytes, header, sizeof header);
+    }
     if (!err)
         err = buf_reserve(bytes, sizeof fixed + record->key.len);
     if (err)
         return err;
-    little_put64(fixed, record->sequence);
-    little_put64(fixed + 8, position->offset);
-    little_put32(fixed + 16, (uint32_t)record->kind |
-                                 position->key_len << KIND_BITS);
-    little_put32(fixed + 20, position->value_len);
-    buf_append(bytes, fixed, sizeof fixed);         /* there is room */
+    gap = position->offset - hint->end;
+    fixed[0] = (unsigned char)((record->kind == RECORD_REMOVE ? REMOVED : 0) |
+                               (gap ? GAP : 0));
+    to = put_number(to, position->key_len);
+    to = put_number(to, position->value_len);
+    if (gap)
+        to = put_number(to, gap);
+    to = put_number(to, fold(record->sequence - hint->sequence));
+    buf_append(bytes, fixed, (size_t)(to - fixed));     /* there is room */
     buf_append_slice(bytes, record->key);
+    hint->end = end_of(position);
+    hint->sequence = record->sequence;
     hint->entries++;
     if (hint->first == 0 || record->sequence < hint->first)
         hint->first = record->sequence;
@@ -61,29 +114,51 @@ int hint_add(struct hint *hint, const struct record *record,
     return 0;
 }
 
-void hint_entry_at(const unsigned char *at, struct hint_entry *out)
+/* The entry at `at`, given the one before it in *e, and where the next one
+ * is. NULL: no entry. */
+static const unsigned char *parse(const unsigned char *at,
+                                  const unsigned char *stop,
+                                  struct hint_entry *e)
 {
-    uint32_t kind = little_get32(at + 16);
+    uint64_t key_len, value_len, gap = 0, difference;
+    unsigned flags = at < stop ? *at++ : ~0u;
 
-    *out = (struct hint_entry){
-        .sequence = little_get64(at),
-        .kind = (enum record_kind)(kind & ((1u << KIND_BITS) - 1)),
-        .position = { little_get64(at + 8), kind >> KIND_BITS,
-                      little_get32(at + 20) },
-        .key = { at + HINT_ENTRY, kind >> KIND_BITS },
-    };
+    if (flags > (REMOVED | GAP))
+        return NULL;
+    at = get_number(at, stop, &key_len);
+    at = get_number(at, stop, &value_len);
+    if (flags & GAP)
+        at = get_number(at, stop, &gap);
+    at = get_number(at, stop, &difference);
+    if (!at || key_len == 0 || key_len > RECORD_KEY_MAX ||
+        value_len > RECORD_VALUE_MAX || (uint64_t)(stop - at) < key_len ||
+        (flags & REMOVED && value_len > 0))
+        return NULL;
+    e->kind = flags & REMOVED ? RECORD_REMOVE : RECORD_SET;
+    e->position.offset = end_of(&e->position) + gap;
+    e->position.key_len = (uint32_t)key_len;
+    e->position.value_len = (uint32_t)value_len;
+    e->sequence += unfold(difference);
+    e->key = slice_of(at, (size_t)key_len);
+    return at + key_len;
+}
+
+/* What stands before the first: a record that ends with the file's header. */
+static struct hint_entry before_first(void)
+{
+    return (struct hint_entry){ .position.offset = 0 };
 }
 
 int hint_each(const struct hint *hint, hint_each_fn *fn, void *arg)
 {
     const unsigned char *at = hint->bytes.ptr + HINT_HEADER;
-    struct hint_entry e;
+    const unsigned char *stop = hint->bytes.ptr + hint->bytes.len;
+    struct hint_entry e = before_first();
     int answer = 0;
 
     for (uint64_t i = 0; i < hint->entries && !answer; i++) {
-        hint_entry_at(at, &e);
-        at += HINT_ENTRY + e.key.len;
-        answer = fn(arg, &e);
+        at = parse(at, stop, &e);   /* it was checked, or we made it */
+        answer = at ? fn(arg, &e) : -EBADMSG;
     }
     return answer;
 }
@@ -150,6 +225,10 @@ int hint_save(struct hint *hint, const struct dir *dir, uint64_t generation,
     memcpy(hint->bytes.ptr, header, sizeof header);
     little_put64(hint->bytes.ptr + SUM_AT, checksum(&hint->bytes, salt));
     hint_name(name, generation);
+    if (end > HINT_SMALL && hint->bytes.len * HINT_SHARE > end) {
+        unlinkat(dir->fd, name, 0);
+        return 0;
+    }
     int fd = openat(dir->fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
                     0666);
     if (fd < 0)
@@ -163,26 +242,17 @@ int hint_save(struct hint *hint, const struct dir *dir, uint64_t generation,
 }
 
 /* The entries fill the bytes exactly, and lie inside the log. The checksum
- * says so, too; but a wrong pointer costs more than a wrong answer. */
+ * says so, too; but a wrong place costs more than a wrong answer. */
 static int check_entries(const struct hint *hint, uint64_t end)
 {
     const unsigned char *at = hint->bytes.ptr + HINT_HEADER;
     const unsigned char *stop = hint->bytes.ptr + hint->bytes.len;
+    struct hint_entry e = before_first();
 
     for (uint64_t i = 0; i < hint->entries; i++) {
-        if (stop - at < HINT_ENTRY)
+        at = parse(at, stop, &e);
+        if (!at || e.position.offset > end || end_of(&e.position) > end)
             return -EBADMSG;
-        uint32_t kind = little_get32(at + 16);
-        size_t key_len = kind >> KIND_BITS;
-        uint64_t offset = little_get64(at + 8);
-        size_t size = record_size(key_len, little_get32(at + 20));
-
-        kind &= (1u << KIND_BITS) - 1;
-        if ((kind != RECORD_SET && kind != RECORD_REMOVE) || key_len == 0 ||
-            offset > end || size > end - offset ||
-            (size_t)(stop - at) < HINT_ENTRY + key_len)
-            return -EBADMSG;
-        at += HINT_ENTRY + key_len;
     }
     return at == stop ? 0 : -EBADMSG;
 }

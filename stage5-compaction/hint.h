@@ -11,9 +11,13 @@
  * same. It counts only if its checksum is right, it was made for this very
  * log (the salt), and the log still ends where it did then.
  *
+ * It must not cost much of the disk that a compaction is to save: of a log
+ * whose hint would be more than a sixth of it (short values), none is written;
+ * reading the log takes no longer then.
+ *
  * Shapes:  a list of entries in the order of the records.
  *
- *   file: header, HINT_HEADER (64) bytes
+ *   file: header, HINT_HEADER (64) bytes, all little-endian
  *      0  8  "KVSHNT\r\n"
  *      8  4  version, 1
  *     12  4  0
@@ -24,12 +28,15 @@
  *     48  8  the highest
  *     56  8  checksum (XXH3-64 seeded with the salt) of the 56 bytes before
  *            and all behind
- *   entry, HINT_ENTRY (24) bytes, then the key
- *      0  8  sequence number
- *      8  8  offset of the record
- *     16  4  kind in the low 8 bits; key length in the other 24
- *     20  4  value length
- *   all little-endian.
+ *   entry
+ *      1  bit 0: a tombstone; bit 1: there is a gap; the rest 0
+ *      n  key length, value length: each 7 bits a byte, the low ones first,
+ *         the top bit set in all but the last byte
+ *      n  gap: bytes between the end of the record before (of the file's
+ *         header, before the first) and this one; only with bit 1
+ *      n  sequence number: the difference to the one before (to 0, before the
+ *         first), times 2, or times -2 minus 1 when it is negative
+ *         then the key
  *
  * Errors:  0 or a negative errno; -EBADMSG: not to be believed.
  * Threads: one thread at a time for each `struct hint`.
@@ -44,12 +51,18 @@
 #include "stage2-server/dir.h"
 #include "stage2-server/log.h"
 
-enum { HINT_HEADER = 64, HINT_ENTRY = 24, HINT_VERSION = 1 };
+enum {
+    HINT_HEADER = 64,
+    HINT_VERSION = 1,
+    HINT_SHARE = 6,             /* not more than a sixth of a log that is */
+    HINT_SMALL = 64 * 1024      /* longer than this */
+};
 
 struct hint {
     struct buf bytes;       /* header and entries */
     uint64_t entries;
     uint64_t first, last;   /* sequence numbers */
+    uint64_t end, sequence; /* private: of the last entry */
 };
 
 struct hint_entry {
@@ -63,7 +76,8 @@ struct hint_entry {
 void hint_init(struct hint *hint);
 void hint_release(struct hint *hint);
 
-/* Adds a change at the end. 0 or -ENOMEM. */
+/* Adds a change at the end; its record lies behind those of the entries that
+ * are there. 0 or -ENOMEM. */
 int hint_add(struct hint *hint, const struct record *record,
              const struct log_position *position);
 
@@ -72,10 +86,8 @@ int hint_add(struct hint *hint, const struct record *record,
 typedef int hint_each_fn(void *arg, const struct hint_entry *entry);
 int hint_each(const struct hint *hint, hint_each_fn *fn, void *arg);
 
-/* The entry that begins at those bytes; its key points into them. */
-void hint_entry_at(const unsigned char *at, struct hint_entry *out);
-
-/* Writes the file for the log of that generation, salt and end. */
+/* Writes the file for the log of that generation, salt and end, unless it is
+ * too long for it. */
 int hint_save(struct hint *hint, const struct dir *dir, uint64_t generation,
               uint64_t salt, uint64_t end);
 

@@ -11,15 +11,17 @@
 
 enum {
     THREADS = 8,
+    TOGETHER = 16,          /* entries that are looked up at once */
     TOMB = -1,              /* a place's value_len: there is no value */
-    PROGRESS = 4 * 1024 * 1024  /* bytes from one report to the next */
+    PROGRESS = 4 * 1024 * 1024, /* bytes from one report to the next */
+    PER_BUCKET = 6          /* entries: what a line of table_lf.c holds */
 };
 
 /* A segment on its way into the index. */
 struct part {
     struct segment *segment;
     struct hint hint;
-    const unsigned char **entries;  /* where each begins, made when needed */
+    struct entry *entries;  /* of the hint, made when needed */
     bool active;
     int err;
 };
@@ -152,15 +154,16 @@ static int pass_read(struct loading *l, struct part *part)
 
 /* ---- Which is newer -------------------------------------------------------------- */
 
-struct finding {
-    const unsigned char **next;
+/* What a segment's entries are found by. */
+struct entry {
+    uint64_t offset, sequence;
 };
 
 static int note_entry(void *arg, const struct hint_entry *e)
 {
-    struct finding *f = arg;
+    struct entry **next = arg;
 
-    *f->next++ = (const unsigned char *)e->key.ptr - HINT_ENTRY;
+    *(*next)++ = (struct entry){ e->position.offset, e->sequence };
     return 0;
 }
 
@@ -170,10 +173,10 @@ static int make_entries(struct loading *l, struct part *part)
 
     mutex_lock(&l->find);
     if (!part->entries) {
-        struct finding f = { calloc(part->hint.entries, sizeof *f.next) };
+        struct entry *next = calloc(part->hint.entries, sizeof *next);
 
-        part->entries = f.next;
-        err = f.next ? hint_each(&part->hint, note_entry, &f) : -ENOMEM;
+        part->entries = next;
+        err = next ? hint_each(&part->hint, note_entry, &next) : -ENOMEM;
     }
     mutex_unlock(&l->find);
     return err;
@@ -188,14 +191,13 @@ static int sequence_at(struct loading *l, struct part *part, uint64_t offset,
 
     while (!err && low < high) {
         size_t middle = low + (high - low) / 2;
-        struct hint_entry e;
+        const struct entry *e = &part->entries[middle];
 
-        hint_entry_at(part->entries[middle], &e);
-        if (e.position.offset == offset) {
-            *sequence = e.sequence;
+        if (e->offset == offset) {
+            *sequence = e->sequence;
             return 0;
         }
-        if (e.position.offset < offset)
+        if (e->offset < offset)
             low = middle + 1;
         else
             high = middle;
@@ -212,6 +214,8 @@ struct newer {
     struct place place, before;
     bool was_there, moved;
     int err;
+    struct hint_entry waiting[TOGETHER];
+    size_t n;
 };
 
 static enum table_decision newer_wins(void *arg, const struct slice *present,
@@ -254,9 +258,8 @@ static void count_before(struct newer *n, const struct place *before)
     mutex_unlock(&n->l->store->set.lock);
 }
 
-static int learn_entry(void *arg, const struct hint_entry *e)
+static int learn_one(struct newer *n, const struct hint_entry *e)
 {
-    struct newer *n = arg;
     struct segment *segment = n->part->segment;
     bool set = e->kind == RECORD_SET;
     uint64_t size = size_of(e, e->position.value_len);
@@ -283,11 +286,36 @@ static int learn_entry(void *arg, const struct hint_entry *e)
     return 0;
 }
 
+/* Most of the work is waiting for memory. Looking them up together, for
+ * nothing, makes the processor wait for many at once. */
+static int learn_waiting(struct newer *n)
+{
+    struct table_lookup lookups[TOGETHER];
+    int err = 0;
+
+    for (size_t i = 0; i < n->n; i++)
+        lookups[i] = (struct table_lookup){ .key = n->waiting[i].key };
+    table_lookup_many(n->l->store->index, lookups, n->n);
+    for (size_t i = 0; i < n->n && !err; i++)
+        err = learn_one(n, &n->waiting[i]);
+    n->n = 0;
+    return err;
+}
+
+static int learn_entry(void *arg, const struct hint_entry *e)
+{
+    struct newer *n = arg;
+
+    n->waiting[n->n++] = *e;
+    return n->n == TOGETHER ? learn_waiting(n) : 0;
+}
+
 static int pass_learn(struct loading *l, struct part *part)
 {
     struct newer n = { .l = l, .part = part };
+    int err = hint_each(&part->hint, learn_entry, &n);
 
-    return hint_each(&part->hint, learn_entry, &n);
+    return err ? err : learn_waiting(&n);
 }
 
 static enum table_decision drop_tomb(void *arg, const struct slice *present,
@@ -328,7 +356,7 @@ static int make_index(struct loading *l)
 
     for (size_t i = 0; i < l->n; i++)
         entries += l->parts[i].hint.entries;
-    options.buckets = entries / 2;
+    options.buckets = entries / PER_BUCKET;
     return table_create(&l->store->index, &options);
 }
 

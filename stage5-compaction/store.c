@@ -29,7 +29,6 @@
 #include "stage5-compaction/store_parts.h"
 
 enum {
-    SEGMENT_SIZE = 64 * 1024 * 1024,
     SHORT = 16          /* an active segment of less than a 16th of a full
                            one is read and goes on being the active one */
 };
@@ -273,43 +272,9 @@ int store_compact(struct store *store)
     return err;
 }
 
-struct counting {
-    struct store *store;
-    uint64_t bytes;
-};
-
-static int count_file(void *arg, const char *name)
-{
-    struct counting *c = arg;
-    struct stat st;
-
-    if (fstatat(c->store->dir.fd, name, &st, 0) == 0)
-        c->bytes += (uint64_t)st.st_size;
-    return 0;
-}
-
 void store_stats(struct store *store, struct store_stats *stats)
 {
-    struct counting files = { .store = store };
-    struct segments_sum sum;
-    struct table_stats index;
-
-    segments_sum(&store->set, &sum);
-    table_stats(store->index, &index);
-    dir_each(&store->dir, count_file, &files);
-    *stats = (struct store_stats){
-        .keys = index.keys, .live_bytes = sum.live,
-        .dead_bytes = sum.bytes - sum.live, .pinned_bytes = sum.pinned,
-        .disk_bytes = files.bytes, .index_bytes = index.bytes,
-        .segments = sum.segments,
-    };
-    mutex_lock(&store->numbers);
-    stats->compactions = store->compactions;
-    stats->compaction_ns = store->compaction_ns;
-    stats->syncs = store->syncs;
-    stats->sequence = store->applied;
-    stats->failed = store->failed;
-    mutex_unlock(&store->numbers);
+    store_count(store, stats);
 }
 
 size_t store_key_max(struct store *store)
@@ -325,39 +290,6 @@ const char *store_engine(struct store *store)
 }
 
 /* ---- Opening: which files count ----------------------------------------------------------- */
-
-struct listing {
-    struct store *store;
-    uint64_t *logs;             /* generations, ascending when sorted */
-    size_t n, room;
-    bool removed;
-};
-
-static int list_log(void *arg, const char *name)
-{
-    struct listing *l = arg;
-    uint64_t generation = dir_log_generation(name);
-
-    if (generation == 0)
-        return 0;
-    if (l->n == l->room) {
-        l->room = l->room ? 2 * l->room : 64;
-        uint64_t *more = realloc(l->logs, l->room * sizeof *more);
-
-        if (!more)
-            return -ENOMEM;
-        l->logs = more;
-    }
-    l->logs[l->n++] = generation;
-    return 0;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return (x > y) - (x < y);
-}
 
 /* Not to be used again: neither it nor what it replaces. */
 static void note_generation(struct store *s, uint64_t generation)
@@ -406,39 +338,6 @@ static void drop_replaced(struct store *s)
     }
 }
 
-static bool has_segment(const struct store *s, uint64_t generation)
-{
-    const struct segment *g = s->set.first;
-
-    while (g && g->generation != generation)
-        g = g->next;
-    return g != NULL;
-}
-
-/* Files that do not count: of compactions and segments that were interrupted,
- * replaced logs, hints without a log. */
-static int remove_leftover(void *arg, const char *name)
-{
-    struct listing *l = arg;
-    uint64_t log = dir_log_generation(name), hint = hint_generation(name);
-    size_t len = strlen(name), end = strlen(DIR_NEW);
-    bool is_new = len > end && strcmp(name + len - end, DIR_NEW) == 0;
-
-    if (!is_new && (log == 0 || has_segment(l->store, log)) &&
-        (hint == 0 || has_segment(l->store, hint)))
-        return 0;
-    l->removed = true;
-    return unlinkat(l->store->dir.fd, name, 0) == 0 ? 0 : -errno;
-}
-
-static int remove_leftovers(struct store *s)
-{
-    struct listing l = { .store = s };
-    int err = dir_each(&s->dir, remove_leftover, &l);
-
-    return !err && l.removed ? dir_sync(&s->dir) : err;
-}
-
 static struct segment *newest_written(struct store *s)
 {
     struct segment *newest = NULL;
@@ -452,20 +351,19 @@ static struct segment *newest_written(struct store *s)
 /* The segments that count are in the set, all opened for reading. */
 static int find_segments(struct store *s)
 {
-    struct listing l = { .store = s };
-    uint64_t empty = 0;
-    int err = dir_each(&s->dir, list_log, &l);
+    uint64_t empty = 0, *logs;
+    size_t n, i = 0;
+    int err = store_logs(s, &logs, &n);
 
-    if (l.n > 0)
-        qsort(l.logs, l.n, sizeof *l.logs, ascending);
-    if (s->dir.format == 1 && l.n > 1) {    /* of stage 2: the newest */
-        note_generation(s, l.logs[l.n - 1]);
-        l.logs[0] = l.logs[l.n - 1];
-        l.n = 1;
+    if (err)
+        return err;
+    if (s->dir.format == 1 && n > 1) {      /* of stage 2: the newest */
+        note_generation(s, logs[n - 1]);
+        i = n - 1;
     }
-    for (size_t i = 0; i < l.n && !err; i++)
-        err = open_one(s, l.logs[i], &empty);
-    free(l.logs);
+    for (; i < n && !err; i++)
+        err = open_one(s, logs[i], &empty);
+    free(logs);
     /* Only the last one can be interrupted. */
     if (!err && empty > 0 && newest_written(s) &&
         newest_written(s)->generation > empty)
@@ -475,7 +373,7 @@ static int find_segments(struct store *s)
     drop_replaced(s);
     if (s->options.read_only)
         return s->set.first ? 0 : s->dir.format == 1 ? -ENOENT : 0;
-    err = remove_leftovers(s);
+    err = store_remove_leftovers(s);
     return !err && s->dir.format < STORE_FORMAT
                ? dir_set_format(&s->dir, STORE_FORMAT) : err;
 }
@@ -508,14 +406,11 @@ static int reopen_active(struct store *s, struct segment **active)
 
 /* A replay may have cut a torn tail; under STORE_ALWAYS what can be read is
  * durable from the first moment on, and that it sees to, too. */
-static int start(struct store *s, const char *path)
+static int start(struct store *s)
 {
     struct segment *active = NULL;
-
-    s->path = realpath(path, NULL);
-    if (!s->path)
-        return -errno;
     int err = find_segments(s);
+
     if (!err)
         err = reopen_active(s, &active);
     if (!err)
@@ -529,62 +424,20 @@ static int start(struct store *s, const char *path)
     return background_start(s);
 }
 
-static int store_init(struct store *s, const struct store_options *o)
-{
-    s->options = *o;
-    if (s->options.segment_size == 0)
-        s->options.segment_size = SEGMENT_SIZE;
-    s->next_generation = 1;
-    int err = segments_init(&s->set);
-    if (err)
-        return err;
-    commit_init(&s->commit, batch_commit, s);
-    mutex_init(&s->numbers);
-    return 0;
-}
-
-static void release(struct store *s)
-{
-    background_stop(s);
-    segments_release(&s->set);
-    commit_release(&s->commit);
-    mutex_release(&s->numbers);
-    table_destroy(s->index);
-    dir_close(&s->dir);
-    free(s->path);
-    free(s);
-}
-
 int store_open(struct store **out, const char *dir,
                const struct store_options *options)
 {
-    static const struct store_options plain;
-    const struct store_options *o = options ? options : &plain;
+    struct store *store;
+    int err = store_make(&store, dir, engine_name, options);
 
-    if (o->engine && strcmp(o->engine, engine_name) != 0)
-        return -ENOENT;
-    if (o->durability < STORE_NONE || o->durability > STORE_ALWAYS)
-        return -EINVAL;
-    struct store *s = calloc(1, sizeof *s);
-    if (!s)
-        return -ENOMEM;
-    int err = dir_open(&s->dir, dir, engine_name, STORE_FORMAT, o->read_only);
+    if (err)
+        return err;
+    err = start(store);
     if (err) {
-        free(s);
+        store_free(store);
         return err;
     }
-    err = store_init(s, o);
-    if (err) {
-        dir_close(&s->dir);
-        free(s);
-        return err;
-    }
-    err = start(s, dir);
-    if (err) {
-        release(s);
-        return err;
-    }
-    *out = s;
+    *out = store;
     return 0;
 }
 
@@ -615,6 +468,6 @@ int store_close(struct store *store)
     background_stop(store);
     if (!store->options.read_only)
         err = end_active(store);
-    release(store);
+    store_free(store);
     return err;
 }

@@ -1,10 +1,77 @@
 /* store_help.c -- given. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/lock.h"
+#include "stage5-compaction/background.h"
+#include "stage5-compaction/batch.h"
 #include "stage5-compaction/store_parts.h"
+
+enum { SEGMENT_SIZE = 64 * 1024 * 1024 };
+
+/* ---- Making and freeing ------------------------------------------------------- */
+
+static int init(struct store *s, const char *path,
+                const struct store_options *o)
+{
+    s->options = *o;
+    if (s->options.segment_size == 0)
+        s->options.segment_size = SEGMENT_SIZE;
+    s->next_generation = 1;
+    s->path = realpath(path, NULL);
+    int err = s->path ? segments_init(&s->set) : -errno;
+    if (err)
+        return err;
+    commit_init(&s->commit, batch_commit, s);
+    mutex_init(&s->numbers);
+    return 0;
+}
+
+int store_make(struct store **out, const char *dir, const char *engine,
+               const struct store_options *options)
+{
+    static const struct store_options plain;
+    const struct store_options *o = options ? options : &plain;
+
+    if (o->engine && strcmp(o->engine, engine) != 0)
+        return -ENOENT;
+    if (o->durability < STORE_NONE || o->durability > STORE_ALWAYS)
+        return -EINVAL;
+    struct store *s = calloc(1, sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    int err = dir_open(&s->dir, dir, engine, STORE_FORMAT, o->read_only);
+    if (err) {
+        free(s);
+        return err;
+    }
+    err = init(s, dir, o);
+    if (err) {
+        dir_close(&s->dir);
+        free(s->path);
+        free(s);
+        return err;
+    }
+    *out = s;
+    return 0;
+}
+
+void store_free(struct store *store)
+{
+    background_stop(store);
+    segments_release(&store->set);
+    commit_release(&store->commit);
+    mutex_release(&store->numbers);
+    table_destroy(store->index);
+    dir_close(&store->dir);
+    free(store->path);
+    free(store);
+}
+
+/* ---- Numbers -------------------------------------------------------------------- */
 
 int store_fail(struct store *store, int err)
 {
@@ -79,4 +146,26 @@ int store_make_durable(struct store *store)
     err = store_sync_active(store);
     commit_leave(&store->commit);
     return err;
+}
+
+void store_count(struct store *store, struct store_stats *stats)
+{
+    struct segments_sum sum;
+    struct table_stats index;
+
+    segments_sum(&store->set, &sum);
+    table_stats(store->index, &index);
+    *stats = (struct store_stats){
+        .keys = index.keys, .live_bytes = sum.live,
+        .dead_bytes = sum.bytes - sum.live, .pinned_bytes = sum.pinned,
+        .disk_bytes = store_disk_bytes(store), .index_bytes = index.bytes,
+        .segments = sum.segments,
+    };
+    mutex_lock(&store->numbers);
+    stats->compactions = store->compactions;
+    stats->compaction_ns = store->compaction_ns;
+    stats->syncs = store->syncs;
+    stats->sequence = store->applied;
+    stats->failed = store->failed;
+    mutex_unlock(&store->numbers);
 }

@@ -77,6 +77,16 @@ int store_learn(struct store *store, const struct record *record,
 
 /* ---- Helpers, given: store_help.c -------------------------------------------- */
 
+/* Checks the options, opens the directory and sets up all but the index: the
+ * set is empty, nothing runs in the background. *out is owned: store_free,
+ * which stops what runs and frees the index, too. */
+int store_make(struct store **out, const char *dir, const char *engine,
+               const struct store_options *options);
+void store_free(struct store *store);
+
+/* Fills in all of it. */
+void store_count(struct store *store, struct store_stats *stats);
+
 /* No more changes; the answer is err. */
 int store_fail(struct store *store, int err);
 bool store_failed(struct store *store);
@@ -90,5 +100,18 @@ int store_sync_active(struct store *store);
 /* All changes that the index knows when it is called are on the disk. Most of
  * the work is done beside the writers. */
 int store_make_durable(struct store *store);
+
+/* ---- The directory's files, given: store_files.c ------------------------------ */
+
+/* The generations of all logs there, ascending, whether they count or not.
+ * *logs: the caller frees it. */
+int store_logs(struct store *store, uint64_t **logs, size_t *n);
+
+/* Removes what does not count: of compactions and segments that were
+ * interrupted, logs that are not in the set, hints without a log. Then syncs
+ * the directory, if there was something. */
+int store_remove_leftovers(struct store *store);
+
+uint64_t store_disk_bytes(struct store *store);
 
 #endif

@@ -91,18 +91,48 @@ HTML
 }
 
 @test "in a browser, 1280 and 390 px wide: every curve is there, nothing overflows" {
-    command -v gnuplot >/dev/null || skip "gnuplot is not installed (setup.sh --all)"
+    command -v gnuplot >/dev/null || skip "gnuplot is not installed (setup.sh)"
     command -v chromium >/dev/null || skip "chromium is not installed (setup.sh --all)"
     for width in 1280 390; do
         browse $width >"$BATS_TEST_TMPDIR/found"
         cat "$BATS_TEST_TMPDIR/found"
-        for id in pools-empty pools-1-us pools-cost timeline queue tables \
+        for id in pools-empty pools-1-us pools-switches pools-lock-waits timeline queue tables \
             stores-random stores-all loops single course-read course-write; do
             grep -qE "^$id true [1-9][0-9]* 0 [1-9][0-9]* true$" \
                 "$BATS_TEST_TMPDIR/found" || { echo "$width: $id" && false; }
         done
         grep -qx "page $width 0" "$BATS_TEST_TMPDIR/found"
     done
+}
+
+@test "what the questions ask for is on the page: the generator, the server, what a job costs" {
+    for id in single course-read course-write; do
+        sed -n "/<figure id=\"$id\"/,/<\/figure>/p" "$P/index.html" >"$BATS_TEST_TMPDIR/f"
+        for head in 'requests a second' 'client busy %' 'client CPU ns' 'server CPU ns'; do
+            grep -qF ">$head</th>" "$BATS_TEST_TMPDIR/f" || { echo "$id: $head" && false; }
+        done
+    done
+    sed -n '/<figure id="pools-lock-waits"/,/<\/figure>/p' "$P/index.html" >"$BATS_TEST_TMPDIR/f"
+    for row in 'shared, 1' 'shared, 2' 'shared, 4'; do
+        grep -qF ">$row</th>" "$BATS_TEST_TMPDIR/f"
+    done
+    for head in 'CPU ns a job' 'switches a job' 'lock waits a job'; do
+        grep -qF ">$head</th>" "$BATS_TEST_TMPDIR/f"
+    done
+}
+
+@test "each section says when it was measured, and how often" {
+    cp -r "$P" "$BATS_TEST_TMPDIR/p"
+    cd "$BATS_TEST_TMPDIR/p"
+    [ "$(grep -c '^<p class="when">Measured .*; one run' index.html)" -eq 6 ]
+    awk -F '\t' -v OFS='\t' 'NR > 1 && $5 !~ /^lock/ { $8 *= 0.8; $9 *= 1.2; $10 = 3 } 1' \
+        pools.tsv >new && mv new pools.tsv
+    touch -d '2025-02-03 04:05 UTC' course.tsv
+    touch -d '2025-02-04 04:05 UTC' pools.tsv
+    "$TOP/stage4-bench/page.sh" "$PWD"
+    grep '^<p class="when"' index.html
+    [ "$(grep -c '^<p class="when">Measured 03 February 2025, 04:05 UTC; one run.' index.html)" -eq 1 ]
+    grep -q '^<p class="when">Measured 04 February 2025, 04:05 UTC; medians of 3 runs.*(lock waits: one run)' index.html
 }
 
 @test "the page needs nothing else" {

@@ -367,16 +367,19 @@ static const char *unprocessed(const struct subject *s)
 
 enum { WORDS = 16 };
 
-/* The fields of a row, cut out of `line`; how many there are. */
+/* The fields of a row, cut out of `line`; how many there are, and in which
+ * line of the file (the last, when there is no such row). */
 static unsigned fields_of(const char *row, char *line, size_t size,
-                          char *fields[WORDS])
+                          char *fields[WORDS], int *at)
 {
     FILE *f = fopen(file, "re");
     unsigned n = 0;
 
+    *at = 0;
+
     if (!f)
         fail_case(__FILE__, __LINE__, file, "a file", "it cannot be read");
-    while (n == 0 && fgets(line, (int)size, f)) {
+    for (; n == 0 && fgets(line, (int)size, f); ++*at) {
         line[strcspn(line, "\r\n")] = '\0';
         if (strncmp(line, row, strlen(row)) == 0 && line[strlen(row)] == '\t')
             for (char *s = line; s && n < WORDS; n++)
@@ -386,46 +389,64 @@ static unsigned fields_of(const char *row, char *line, size_t size,
     return n;
 }
 
-static void compare(const char *row, const struct subject *s,
-                    const char *said, see_fn *see)
+/* A word of those between ", ". */
+static bool is_one_of(const char *words, const char *said)
+{
+    size_t len = strlen(said);
+
+    for (const char *w = words; w; w = strchr(w, ' ')) {
+        w += *w == ' ';
+        if (strcspn(w, ",") == len && strncmp(w, said, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void compare(const char *row, int at, const struct subject *s,
+                    const char *said, see_fn *see, const char *words)
 {
     char tried[128];
 
     snprintf(tried, sizeof tried, "%s: %s of %s", file, row, s->name);
     if (strcmp(said, "?") == 0)
         not_written("3.3");
+    if (!is_one_of(words, said))
+        fail_case(file, at, tried, "a word of those above the line",
+                  "\"%s\", not one of: %s", said, words);
     if (strcmp(said, see(s)) != 0)
-        fail_case(file, 0, tried, "what the pool was seen to do",
+        fail_case(file, at, tried, "what the pool was seen to do",
                   "\"%s\", which it is not", said);
 }
 
-static void judge(const char *row, see_fn *see, unsigned from)
+static void judge(const char *row, see_fn *see, unsigned from,
+                  const char *words)
 {
     char line[256], *fields[WORDS];
-    unsigned n = fields_of(row, line, sizeof line, fields);
+    int at;
+    unsigned n = fields_of(row, line, sizeof line, fields, &at);
 
     if (n != COLUMNS + 1)
-        fail_case(file, 0, row, "a row with a word for each of 4 pools",
+        fail_case(file, at, row, "a row with a word for each of 4 pools",
                   "%u fields", n);
     for (unsigned i = from; i < COLUMNS; i++)
-        compare(row, &subjects[i], fields[i + 1], see);
+        compare(row, at, &subjects[i], fields[i + 1], see, words);
 }
 
-#define ROW(row, from) \
+#define ROW(row, from, words) \
     static void case_##row(const struct run *run) \
     { \
         (void)run; \
-        judge(#row, row, from); \
+        judge(#row, row, from, words); \
     }
 
-ROW(when_full, 0)
-ROW(who_runs, 0)
-ROW(at_once, 0)
-ROW(who_drains, 0)
-ROW(who_drains_now, COLUMNS - 1)
-ROW(dying_jobs, 0)
-ROW(after_destroy, 0)
-ROW(unprocessed, COLUMNS - 1)
+ROW(when_full, 0, "waits, accepts, runs")
+ROW(who_runs, 0, "caller, new, worker")
+ROW(at_once, 0, "1, 2, 4")
+ROW(who_drains, 0, "caller, new, worker, nobody")
+ROW(who_drains_now, COLUMNS - 1, "caller, new, worker, nobody")
+ROW(dying_jobs, 0, "nothing, caller, stuck")
+ROW(after_destroy, 0, "none, some")
+ROW(unprocessed, COLUMNS - 1, "yes, not-yet")
 
 static const struct test_case cases[] = {
     { "when_full", case_when_full, 1 },

@@ -105,6 +105,8 @@ static void apply_data(struct disk_inode *file, const struct event *e)
     size_t end = e->kind == EVENT_WRITE ? e->offset + e->len : e->len;
 
     want_room(file, end);
+    if (e->kind == EVENT_WRITE && e->len == 0)
+        return;
     if (e->kind == EVENT_WRITE) {
         memcpy(file->bytes + e->offset, crash_log()->data + e->data, e->len);
         file->size = end > file->size ? end : file->size;

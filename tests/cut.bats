@@ -109,6 +109,18 @@ check_all() {
     [[ $output == *"planted_test.c:"*"(not in your files)"* ]]
 }
 
+@test "a thread that sleeps in a library's own lock does not \"run\"" {
+    printf '%s\n' 'TID 9:' '#0  0x00 syscall' '    ./syscall.S:38' \
+        '#1  0x00 g_cond_wait' '#2  0x00' 'TID 10:' '#0  0x00 syscall' \
+        '    ./syscall.S:38' '#1  0x00' \
+        >"$BATS_TEST_TMPDIR/glib"
+    for a in "${awks[@]}"; do
+        run cut_log "$a" eustack "$BATS_TEST_TMPDIR/glib"
+        [ "${lines[0]}" = "thread 1  waits in g_cond_wait  (not in your files)" ]
+        [ "${lines[1]}" = "thread 2  waits in a library  (not in your files)" ]
+    done
+}
+
 @test "a log without anything in it is not a finding" {
     for tool in helgrind memcheck tsan asan; do
         run cut_log "${awks[0]}" $tool /dev/null

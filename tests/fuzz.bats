@@ -49,6 +49,11 @@ fuzz() {
     fuzz asan files 100
 }
 
+@test "the files of a store of many logs, damaged: the same, and hints are advice" {
+    fuzz rel many 3000
+    fuzz asan many 100
+}
+
 # planted NAME WRAPPED: the fuzz program with $T/planted.c in front of a
 # function.
 planted() {

@@ -227,19 +227,52 @@ C
 # scored STAGE: the model, when every case passes and the speed lines say what
 # stands in $T.speed; the text is in $T.txt.
 scored() {
+    local warnings=${3-0}
     awk -F '\t' -v OFS='\t' '!/^#/ && NF >= 8 {
         for (i = 1; i <= length($4); i++) {
             t = substr($4, i, 1)
             print $1 ":" (t == "b" ? "bare" : t == "m" ? "memcheck" : \
                 t == "h" ? "helgrind" : t == "t" ? "tsan" : "explore"), "PASS"
         } }' "$TOP/grading/cases.tsv" >"$T.verdicts"
-    awk -v stage="$1" -v alive=bmhtx -v quick="${2-}" -v speed=yes -v warnings=0 \
+    touch "$T.but"          # verdicts instead of those
+    awk -F '\t' 'FNR == NR { but[$1]; print; next } !($1 in but)' "$T.but" \
+        "$T.verdicts" >"$T.all"
+    awk -v stage="$1" -v alive=bmhtx -v quick="${2-}" -v speed=yes -v warnings="$warnings" \
         -f "$TOP/grading/score.awk" "$TOP"/grading/{points,cases}.tsv \
-        "$T.verdicts" "$T.speed" >"$T.model"
+        "$T.all" "$T.speed" >"$T.model"
     awk -v out="$T.out" -v quick="${2-}" -v stage="$1" -f "$TOP/grading/wrap.awk" \
         -f "$TOP/grading/write_text.awk" "$T.model" >"$T.txt"
     cat "$T.txt"
     awk 'length($0) > 80 { print; bad = 1 } END { exit bad }' "$T.txt"
+}
+
+@test "a task whose cases wait for another is not called unwritten" {
+    : >"$T.speed"
+    printf '%s:bare\tNOT-WRITTEN\t%s\n' stores/dispatches 3.5 \
+        stores/refusals 3.5 steal/count 3.7 >"$T.but"
+    scored 3 quick
+    grep -qE '^  3.6 .* 10/12, 2 need 3.5$' "$T.txt"
+    grep -qE '^  3.7 .* not written$' "$T.txt"
+    sed -i /steal/d "$T.but"
+    scored 3
+    grep -qE '^  3.6 .* 10/12 ' "$T.txt"
+    grep -qE '^ +of its cases 2 need 3.5$' "$T.txt"
+    awk -F '\t' '$2 == "3.6" { print $1 ":bare\tNOT-WRITTEN\t3.5" }' \
+        "$TOP/grading/cases.tsv" >"$T.but"
+    scored 3 quick
+    grep -qE '^  3.6 .* not written$' "$T.txt"
+}
+
+@test "a warning is shown, and is what comes next" {
+    : >"$T.speed"
+    mkdir -p "$T.out"
+    echo "x.c:1:2: warning: unused variable 'y'" >"$T.out/warnings.txt"
+    scored 3 quick 1
+    grep -qF "1 compiler warning(s): -1" "$T.txt"
+    grep -qF "    x.c:1:2: warning: unused variable 'y'" "$T.txt"
+    grep -qx "Next: take out what the compiler warns of" "$T.txt"
+    scored 3 quick
+    grep -qx "Next: make grade STAGE=3" "$T.txt"
 }
 
 @test "speed: a line for each with what was measured and the marks" {
@@ -262,6 +295,42 @@ scored() {
     # and a bonus that is missed is no failure
     grep -q '^FAIL  speed/1.8 1 producer  ' "$T.txt"
     [ "$(grep -c '^[A-Z].*bonus  (' "$T.txt")" -eq 0 ]
+}
+
+@test "points that a person gives: taken over, checked, and never the student's own" {
+    copy_tree "$T"
+    cd "$T"
+    echo hist/empty >cases
+    grade() { run grading/grade.sh --stage 4 --no-speed --alive b --cases cases; }
+    task() { awk -F '\t' '$1 == "task" && $2 == "4.6" { print $3 "/" $4 }' "$1"; }
+    grade
+    [ "$(task build/grade/model.tsv)" = 0/0 ]
+    printf '# task\tpoints\tremark\n4.6\t12.5\tThe third answer names no figure.\n' >grading/read.tsv
+    grade
+    echo "$output"
+    [ "$(task build/grade/model.tsv)" = 12.5/15 ]
+    grep -q '4.6 .* read  *12.5/15' <<<"$output"
+    grep -q '^ *The third answer names no figure.$' <<<"$output"
+    jq -e '.tests[] | select(.number == "4.6") | .score == 12.5 and .max_score == 15 and
+        (.output | test("names no figure"))' build/grade/results.json
+    xmllint --noout build/grade/junit.xml
+    ! grading/files.sh given | grep read.tsv || false
+    for bad in '4.6\t16\t' '4.6\tgood\t' '4.5\t3\t'; do
+        printf "$bad\n" >grading/read.tsv
+        grade
+        [ "$status" -eq 1 ]
+        [[ $output == *"grading/read.tsv:1: "* ]]
+    done
+    # of a submission only what lies here, under its name
+    mkdir -p "$BATS_TEST_TMPDIR/ann/grading" "$BATS_TEST_TMPDIR/ann/stage4-bench" grading/read
+    cp stage4-bench/{hist,load}.c "$BATS_TEST_TMPDIR/ann/stage4-bench"
+    printf '4.6\t15\tall mine\n' >"$BATS_TEST_TMPDIR/ann/grading/read.tsv"
+    printf '4.6\t13\twell said\n' >grading/read/ann.tsv
+    printf '4.6\t14\tof this tree\n' >grading/read.tsv
+    run grading/submission.sh "$BATS_TEST_TMPDIR/ann" --stage 4 --no-speed --alive b --cases "$PWD/cases"
+    [ "$(task build/submissions/ann/model.tsv)" = 13/15 ]
+    [[ $output == *"well said"* ]]
+    [ ! -e build/submissions/ann/tree/grading/read.tsv ]
 }
 
 @test "a quick run that is green says what make grade adds" {

@@ -76,10 +76,30 @@ threes() {
     [ "$status" -ne 0 ]
 }
 
-@test "make help shows the student ten targets" {
+@test "the tree is what its lists name: no file more, no file less" {
+    cd "$H"
+    sha256sum --check --quiet grading/given.sha256
+    {
+        sed 's/^[0-9a-f]*  //' grading/given.sha256
+        cat grading/yours.txt
+        printf '%s\n' .gitignore grading/begins grading/yours.txt \
+            grading/given.{sha256,tar.gz}
+    } | LC_ALL=C sort >"$BATS_TEST_TMPDIR/named"
+    tar tzf grading/given.tar.gz | LC_ALL=C sort |
+        diff - <(grading/files.sh given)
+    # what other cases have left there is not what was delivered
+    make_handout "$BATS_TEST_TMPDIR/lab"
+    cd "$BATS_TEST_TMPDIR/lab"
+    find . -type f | sed 's|^\./||' | LC_ALL=C sort |
+        diff "$BATS_TEST_TMPDIR/named" -
+    [ "$(find . -mindepth 1 -maxdepth 1 | grep -cvxE \
+        './(LICENSE|Makefile|README.md|common|grading|stage[1-5]-[a-z]+|tests|\.(gitignore|editorconfig|clang-format|devcontainer))')" -eq 0 ]
+}
+
+@test "make help shows the student eleven targets" {
     run make -C "$H" --no-print-directory help
     [ "$status" -eq 0 ]
-    [ "${#lines[@]}" -eq 10 ]
+    [ "${#lines[@]}" -eq 11 ]
 }
 
 @test "the student's loop: next names the first task, hints come one by one" {
@@ -204,6 +224,21 @@ threes() {
     run make --no-print-directory test2A
     echo "$output"
     [[ $output == *"Next: make grade STAGE=2A"* ]]
+    # what no case can say
+    make_handout "$lab.4" 4
+    cd "$lab.4"
+    run make --no-print-directory next
+    [[ $output == *"Task 4.1"* ]]
+    [[ $output != *"Left: "* ]]
+    run make --no-print-directory hint
+    [[ $output == *"the tasks are: 4.1 4.2"* ]]
+    run make --no-print-directory explore STAGE=4
+    [ "$status" -ne 0 ]
+    [[ $output == *"part 4 has no case for the explorer"* ]]
+    cp "$TOP"/stage4-bench/{hist,load}.c stage4-bench/
+    run make --no-print-directory next
+    echo "$output"
+    [[ $output == *"Left: 4.6, stage4-bench/answers.md:"*"a person reads it (see stage4-bench/README.md)"* ]]
 }
 
 @test "FROM=2A, 2B, 2C: earlier parts have full marks, later ones 0" {
@@ -273,7 +308,9 @@ threes() {
     echo '/* mine */' >>"$lab/stage1-pool/channel.h"
     rm "$lab/tests/pool_test.h"
     run make -C "$lab" test1
-    [[ $output == *"stage1-pool/channel.h is given"* ]]
+    [[ $output == *"stage1-pool/channel.h is given; your edits are in"* ]]
+    [[ $output == *"tests/pool_test.h is given, and was missing"* ]]
+    [ ! -e "$lab/tests/pool_test.h.edited" ]
     cmp "$lab/stage1-pool/channel.h" "$H/stage1-pool/channel.h"
     cmp "$lab/tests/pool_test.h" "$H/tests/pool_test.h"
     tail -n 1 "$lab/stage1-pool/channel.h.edited" | grep -q mine

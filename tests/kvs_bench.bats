@@ -320,3 +320,26 @@ END
     try "$BIN/bench-store" --dir "$D/not/there"
     refused 1
 }
+
+@test "figures that cannot be written are a failure; each program's subject, runs and forms" {
+    make -s -C "$TOP" V=rel build/rel/bench-pool-serial build/rel/bench-store build/rel/bench-table
+    for p in pool-serial "store --keys 200 --dir $T" "table --keys 200"; do
+        # The program and its options.
+        # shellcheck disable=SC2086
+        set -- $BIN/bench-$p --seconds 0.03 --runs 2 --subject mine
+        try "$@" --tsv
+        [ "$status" -eq 0 ] || show
+        # (a thread that was not let run has measured nothing)
+        [ "$(sed 1d "$T/out" | cut -f3 | sort -u)" = mine ]
+        [ "$(sed 1d "$T/out" | cut -f10 | sort -n | tail -n 1)" -eq 2 ]
+        try "$@" --json
+        jq -e . "$T/out" >/dev/null
+        try "$@"
+        [ "$(wc -l <"$T/out")" -gt 3 ] || show
+        run sh -c '"$@" >/dev/full' - "$@"
+        [ "$status" -eq 1 ]
+        [[ $output == *"the figures cannot be written"* ]]
+        try "$BIN/bench-${p%% *}" --seconds 0
+        [ "$status" -eq 2 ]
+    done
+}

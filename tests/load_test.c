@@ -273,6 +273,78 @@ static void stopped_early(const struct run *run)
     work_destroy(work);
 }
 
+/* It may stand still for less than the time-out. */
+static void pause_is_no_timeout(const struct run *run)
+{
+    struct rig *rig = rig_start((struct rig_plan){
+        .pause_at = 30, .pause_ms = (unsigned)run->size });
+    struct workload *work = rig_work(50, 50, 50, 0, run->seed);
+    struct load_options o = rig_options(rig);
+    struct load_live live = { .answered = { 0 } };
+    struct load_result r;
+
+    o.work = work;
+    o.live = &live;
+    expect_int("load_run against a server that pauses; the time-out is 10 s",
+               rig_run(&o, &r), 0);
+    rig_stop(rig);
+    expect_done(&r, 100);
+    expect_true("one request waited for the server",
+                hist_max(r.latency) >= run->size * MS);
+    hist_destroy(r.latency);
+    work_destroy(work);
+}
+
+struct stopper {
+    struct actor actor;
+    struct load_live *live;
+    uint64_t after;             /* stops when so many are answered */
+    uint64_t raised;            /* and that was then */
+};
+
+static bool enough_answered(void *arg)
+{
+    struct stopper *s = arg;
+
+    return counter_get(&s->live->answered) >= s->after;
+}
+
+static void raise_stop(void *arg)
+{
+    struct stopper *s = arg;
+
+    wait_until(enough_answered, s);
+    s->raised = clock_now_ns();
+    counter_add(&s->live->stop, 1);
+}
+
+/* The server says nothing any more, so no reply wakes the load. */
+static void stopped_in_silence(const struct run *run)
+{
+    struct rig *rig = rig_start((struct rig_plan){
+        .fault = FALLS_SILENT, .from = 60 });
+    struct workload *work = rig_work(50, 50, 50, 0, run->seed);
+    struct load_options o = rig_options(rig);
+    struct load_live live = { .answered = { 0 } };
+    struct stopper stopper = { .live = &live, .after = 60 };
+    struct load_result r;
+
+    o.work = work;
+    o.live = &live;
+    o.timeout_ms = 4000;
+    actor_start(&stopper.actor, raise_stop, &stopper);
+    expect_int("load_run, told to stop while the server is silent",
+               rig_run(&o, &r), -ECANCELED);
+    uint64_t now = clock_now_ns();
+    actor_join(&stopper.actor);
+    rig_stop(rig);
+    expect_done(&r, 60);
+    expect_true("it looks at `stop` every 100 ms (a second at most here)",
+                now - stopper.raised < 1000 * (uint64_t)MS);
+    hist_destroy(r.latency);
+    work_destroy(work);
+}
+
 static void bad_options(const struct run *run)
 {
     struct rig *rig = rig_start((struct rig_plan){ .fault = HONEST });
@@ -384,7 +456,18 @@ static void other_key(const struct run *run)
 
 static void missing(const struct run *run)
 {
+    struct load_result r;
+    struct rig_seen seen;
+
     lie(MISSING, 1, "\"not found\" for what is there", run);
+    /* Where one connection writes all the keys, no such lie can be right, also
+     * when a remove of the key is on its way behind the get. */
+    expect_int("\"not found\" for all that is there, 16 in flight",
+               verified((struct rig_plan){ .fault = MISSING }, 1, 16,
+                        run->size, run->seed, &r, &seen), 0);
+    expect_true("the server lied", seen.faults >= 100);
+    expect_int("each of these lies is found", r.wrong, seen.faults);
+    hist_destroy(r.latency);
 }
 
 static void ghost(const struct run *run)
@@ -424,16 +507,29 @@ static void lies_everywhere(const struct run *run)
 
 static void out_of_step(const struct run *run)
 {
-    static const enum fault faults[] = { WRONG_ID, WRONG_KIND, EXTRA };
+    static const struct {
+        enum fault fault;
+        const char *what, *counted, *said;
+    } faults[] = {
+        { WRONG_ID, "load_run, and a reply has a wrong id",
+          "wrong replies counted, after a reply with a wrong id",
+          "a sentence in `trouble`, after a reply with a wrong id" },
+        { WRONG_KIND, "load_run, and a get is answered like a set",
+          "wrong replies counted, after a get that was answered like a set",
+          "a sentence in `trouble`, after a get answered like a set" },
+        { EXTRA, "load_run, and a reply comes that nobody asked for",
+          "wrong replies counted, after one that nobody asked for",
+          "a sentence in `trouble`, after a reply that nobody asked for" },
+    };
     struct load_result r;
     struct rig_seen seen;
 
     for (int i = 0; i < 3; i++) {
-        expect_int("a reply to something else", verified((struct rig_plan){
-                   .fault = faults[i], .from = 200, .times = 1 }, 1, 1,
+        expect_int(faults[i].what, verified((struct rig_plan){
+                   .fault = faults[i].fault, .from = 200, .times = 1 }, 1, 1,
                    run->size, run->seed, &r, &seen), -EPROTO);
-        expect_true("a wrong reply was counted", r.wrong >= 1);
-        expect_true("a sentence about it", r.trouble[0] != '\0');
+        expect_true(faults[i].counted, r.wrong >= 1);
+        expect_true(faults[i].said, r.trouble[0] != '\0');
         expect_true("what came before is kept", load_done(&r) >= 150
                     && load_done(&r) < run->size);
         hist_destroy(r.latency);
@@ -515,6 +611,8 @@ static const struct test_case closed_cases[] = {
     { "server_gone", server_gone, 1 },
     { "server_silent", server_silent, 700 },
     { "stopped_early", stopped_early, 1 },
+    { "stopped_in_silence", stopped_in_silence, 1 },
+    { "pause_is_no_timeout", pause_is_no_timeout, 300 },
     { "bad_options", bad_options, 1 },
     { "honest", honest, 2000 },
     { "flipped_bit", flipped_bit, 1000 },

@@ -784,7 +784,8 @@ static const struct test_case cases[] = {
 
 int main(int argc, char **argv)
 {
-    static const struct test_case *const tables[] = { cases, hard_cases, NULL };
+    static const struct test_case *const tables[] = { cases, hard_cases,
+                                                    glib_cases, NULL };
 
     return driver_tables(argc, argv, tables);
 }

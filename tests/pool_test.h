@@ -51,4 +51,7 @@ void expect_threads(const char *tried, unsigned before);
 /* pool_hard_test.c: the cases of task 1.7. */
 extern const struct test_case hard_cases[];
 
+/* pool_glib_test.c, where it is linked. */
+extern const struct test_case glib_cases[] __attribute__((weak));
+
 #endif

@@ -49,6 +49,21 @@ wrong_includes() {
     [ "$output" = "" ]
 }
 
+@test "what was left at the top level is not packed" {
+    t=$BATS_TEST_TMPDIR/lab
+    mkdir -p "$t/grading" "$t/common" "$t/stage1-pool/starter" "$t/.ci"
+    cp "$TOP/grading/files.sh" "$t/grading/"
+    touch "$t"/{Makefile,common/x.h,stage1-pool/pool.c,stage1-pool/starter/pool.c}
+    run "$t/grading/files.sh" given
+    [ "$status" -eq 0 ]
+    [ "$output" = "$(printf '%s\n' Makefile common/x.h grading/files.sh)" ]
+    mkdir "$t/build" "$t/notes"
+    touch "$t/build/x" "$t/notes/x" "$t/try.c"
+    run "$t/grading/files.sh" given
+    [ "$status" -ne 0 ]
+    [[ $output == *"notes try.c" ]]
+}
+
 @test "an unknown V or POOL is an error that names the choices" {
     run make -C "$TOP" V=fast
     [ "$status" -ne 0 ]

@@ -103,12 +103,36 @@ static void key_limit(const struct run *run)
 
 /* ---- the map ---------------------------------------------------------------- */
 
+/* How much of a file whose path ends so this process has mapped. */
+static size_t mapped_of(const char *file)
+{
+    FILE *f = fopen("/proc/self/maps", "re");
+    unsigned long long from, to;
+    char line[512];
+    size_t sum = 0;
+
+    expect_true("/proc/self/maps", f != NULL);
+    while (fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = '\0';
+        size_t len = strlen(line), end = strlen(file);
+        if (len > end && strcmp(line + len - end, file) == 0 &&
+            sscanf(line, "%llx-%llx", &from, &to) == 2)
+            sum += (size_t)(to - from);
+    }
+    fclose(f);
+    return sum;
+}
+
 static void map_grows(const struct run *run)
 {
     struct place p;
     char key[32];
 
     place_make(&p, defaults);
+    size_t first = mapped_of("/data.mdb");
+    expect_true("the file is mapped", first > 0);
+    /* A larger one would never be full in the cases that follow. */
+    expect_true("the map begins with 8 MiB or less", first <= 8 * MIB);
     for (size_t i = 0; i < run->size; i++) {
         key_of(key, i);
         expect_int("store_set of a MiB, again and again",
@@ -186,6 +210,40 @@ static void map_is_small(const struct run *run)
                    store_set(p.store, slice_str(key), big_value(i)), 0);
     }
     expect_big(p.store, 0);
+    place_leave(&p);
+}
+
+/* Nor an end: the old map serves again. */
+static void map_cannot_grow(const struct run *run)
+{
+    struct rlimit limit;
+    struct place p;
+    char key[32];
+    size_t n = 0, pages = 0;
+    int err = 0;
+
+    place_make(&p, defaults);
+    expect_int("store_set", put(p.store, "word", "hello"), 0);
+    FILE *f = fopen("/proc/self/statm", "re");
+    expect_true("/proc/self/statm", f && fscanf(f, "%zu", &pages) == 1);
+    fclose(f);
+    getrlimit(RLIMIT_AS, &limit);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + 40 * MIB;
+    expect_int("setrlimit", setrlimit(RLIMIT_AS, &limit), 0);
+    for (; !err && n < run->size; n++) {
+        key_of(key, n);
+        err = store_set(p.store, slice_str(key), big_value(n));
+    }
+    expect_true("a set for which no addresses are left fails", err < 0);
+    expect_true("some had room", n > 4);
+    expect_value("a get then", p.store, "word", "hello");
+    expect_int("keys", stats_of(p.store).keys, n);
+    limit.rlim_cur = before;
+    expect_int("setrlimit", setrlimit(RLIMIT_AS, &limit), 0);
+    expect_int("a set when there are", store_set(p.store, slice_str(key),
+               big_value(n - 1)), 0);
+    expect_big(p.store, n - 1);
     place_leave(&p);
 }
 
@@ -466,21 +524,93 @@ static void compact_shrinks(const struct run *run)
     place_leave(&p);
 }
 
-/* LMDB's calls come by here: the program's own names are found first. */
+/* LMDB's calls come by here: the program's own names are found first. What
+ * they were for is noted, a letter each:
+ *   f  data.mdb is synced       n  data.mdb.new is
+ *   d  a directory is, in which data.mdb is; e: in which it is not
+ *   r  something is renamed to data.mdb */
 static struct {
     pthread_mutex_t lock;       /* guards the rest */
     unsigned n;
     bool fail;
+    char notes[64];
 } syncs = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void note(char what)
+{
+    size_t n = strlen(syncs.notes);
+
+    if (n + 1 < sizeof syncs.notes)
+        syncs.notes[n] = what;
+}
+
+static bool ends_with(const char *path, const char *name)
+{
+    size_t len = strlen(path), end = strlen(name);
+
+    return len >= end && strcmp(path + len - end, name) == 0;
+}
+
+static void note_sync(int fd)
+{
+    char link[32], path[256] = "";
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (readlink(link, path, sizeof path - 1) < 0)
+        return;
+    if (ends_with(path, "/data.mdb"))
+        note('f');
+    else if (ends_with(path, "/data.mdb.new"))
+        note('n');
+    else if (!ends_with(path, ".new"))      /* of a marker */
+        note(faccessat(fd, "data.mdb", F_OK, 0) == 0 ? 'd' : 'e');
+}
+
+static int do_sync(long number, int fd)
+{
+    pthread_mutex_lock(&syncs.lock);
+    syncs.n += number == SYS_fdatasync;
+    bool fail = syncs.fail && number == SYS_fdatasync;
+    note_sync(fd);
+    pthread_mutex_unlock(&syncs.lock);
+    errno = EIO;
+    return fail ? -1 : (int)syscall(number, fd);
+}
 
 int fdatasync(int fd)
 {
+    return do_sync(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+    return do_sync(SYS_fsync, fd);
+}
+
+int renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
     pthread_mutex_lock(&syncs.lock);
-    syncs.n++;
-    bool fail = syncs.fail;
+    if (ends_with(to, "data.mdb"))
+        note('r');
     pthread_mutex_unlock(&syncs.lock);
-    errno = EIO;
-    return fail ? -1 : (int)syscall(SYS_fdatasync, fd);
+    return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+}
+
+int rename(const char *from, const char *to)
+{
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+/* What was noted, and forgets it; until this thread's next. */
+static const char *noted(void)
+{
+    static _Thread_local char notes[sizeof syncs.notes];
+
+    pthread_mutex_lock(&syncs.lock);
+    memcpy(notes, syncs.notes, sizeof notes);
+    memset(syncs.notes, 0, sizeof syncs.notes);
+    pthread_mutex_unlock(&syncs.lock);
+    return notes;
 }
 
 static void fail_syncs(bool fail)
@@ -523,6 +653,98 @@ static void reaches_the_disk(const struct run *run)
     expect_true("syncs of store_close", syncs_now() > before);
     place_open(&p);
     expect_value("after reopening", p.store, "key", "third");
+    place_leave(&p);
+}
+
+/* The copy is on the disk before it has the name, and then the name is. */
+static void compact_is_durable(const struct run *run)
+{
+    (void)run;
+    for (int i = 0; i < 2; i++) {
+        struct store_options options = { .durability = i ? STORE_ALWAYS :
+                                                           STORE_NONE };
+        struct place p;
+
+        place_make(&p, options);
+        expect_int("store_set", put(p.store, "key", "value"), 0);
+        noted();
+        expect_int("store_compact", store_compact(p.store), 0);
+        const char *did = noted(), *renamed = strchr(did, 'r');
+        const char *synced = strchr(did, 'n');
+        expect_true("a new file takes the name data.mdb", renamed != NULL);
+        expect_true("data.mdb.new is synced before that",
+                    synced && synced < renamed);
+        expect_true("the directory is synced after it",
+                    strchr(renamed, 'd') != NULL);
+        expect_value("what is in it", p.store, "key", "value");
+        place_leave(&p);
+    }
+}
+
+/* Changes something under STORE_NONE and ends without a word. */
+static void change_and_end(const char *dir)
+{
+    int status = -1;
+
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct store *s;
+
+        _exit(store_open(&s, dir, NULL) != 0 || put(s, "key", "new") != 0);
+    }
+    waitpid(pid, &status, 0);
+    expect_int("a process that changes something and ends", status, 0);
+}
+
+static void open_is_durable(const struct run *run)
+{
+    struct store_options options = { .durability = STORE_ALWAYS };
+    struct place p;
+
+    (void)run;
+    noted();
+    place_make(&p, options);
+    expect_int("store_set", put(p.store, "key", "value"), 0);
+    expect_true("the directory is synced when data.mdb is there",
+                strchr(noted(), 'd') != NULL);
+    place_close(&p);
+    change_and_end(p.dir);
+    noted();
+    place_open(&p);
+    expect_true("always: what a process that was killed has left is synced",
+                strchr(noted(), 'f') != NULL);
+    expect_value("store_get", p.store, "key", "new");
+    place_close(&p);
+    change_and_end(p.dir);
+    noted();
+    p.options = defaults;
+    place_open(&p);
+    expect_int("store_sync", store_sync(p.store), 0);
+    expect_true("none: by the next store_sync", strchr(noted(), 'f') != NULL);
+    place_leave(&p);
+}
+
+/* Killed in the middle of a compaction. */
+static void compact_left_over(const struct run *run)
+{
+    struct place p;
+    char path[100];
+
+    (void)run;
+    place_make(&p, defaults);
+    expect_int("store_set", put(p.store, "key", "value"), 0);
+    place_close(&p);
+    snprintf(path, sizeof path, "%s/data.mdb.new", p.dir);
+    FILE *f = fopen(path, "we");
+    expect_true("a file", f && fputs("half a copy", f) >= 0 &&
+                fclose(f) == 0);
+    place_open(&p);
+    expect_true("data.mdb.new is removed at open",
+                access(path, F_OK) != 0 && errno == ENOENT);
+    expect_value("store_get", p.store, "key", "value");
+    expect_int("store_compact", store_compact(p.store), 0);
+    expect_value("store_get", p.store, "key", "value");
     place_leave(&p);
 }
 
@@ -668,6 +890,7 @@ const struct test_case store_own_cases[] = {
     { "map_grows", map_grows, 40 },
     { "map_grows_in_batch", map_grows_in_batch, 20 },
     { "map_is_small", map_is_small, 40 },
+    { "map_cannot_grow", map_cannot_grow, 60 },
     { "map_grows_beside_readers", map_grows_beside_readers, 60 },
     { "map_resized", map_resized, 1 },
     { "many_readers", many_readers, 300 },
@@ -676,6 +899,9 @@ const struct test_case store_own_cases[] = {
     { "scan_is_whole", scan_is_whole, 200 },
     { "compact_shrinks", compact_shrinks, 12 },
     { "reaches_the_disk", reaches_the_disk, 1 },
+    { "compact_is_durable", compact_is_durable, 1 },
+    { "open_is_durable", open_is_durable, 1 },
+    { "compact_left_over", compact_left_over, 1 },
     { "sync_fails", sync_fails, 1 },
     { "no_room", no_room, 8 },
     { "killed", killed, 10 },

@@ -126,7 +126,7 @@ struct worker {
     struct actor actor;
     struct table *table;
     struct counter *over;       /* NULL: `steps` rounds */
-    struct counter rounds;
+    struct counter rounds, may; /* add_on: not more rounds than that */
     uint64_t random, churn;
     size_t steps;
     uint64_t locks;             /* lock calls of the measured part */
@@ -328,12 +328,14 @@ static void expect_rounds(const char *tried, struct worker *workers, int n,
     expect_soon(tried, "they go on", has_come_so_far, &p);
 }
 
-/* At a random moment, once it has got a little further. */
-static void freeze(struct worker *w, uint64_t *random)
+/* At a random moment, once it has got a little further (or may, if it works
+ * only so much at a time). */
+static void freeze(struct worker *w, uint64_t *random, uint64_t batch)
 {
-    uint64_t spin = next_random(random) % 4000;
+    uint64_t spin = next_random(random) % (batch ? 40000 : 4000);
     char c;
 
+    counter_add(&w->may, batch);
     expect_rounds("the one that is to be stopped", w, 1,
                   1 + next_random(random) % 8);
     for (volatile uint64_t i = 0; i < spin; i++)
@@ -349,7 +351,7 @@ static void let_go(void)
 
 /* Whatever lock the writer has, readers look up every key, twice. */
 static void frozen_on(struct table *table, void (*writes)(void *),
-                      const struct run *run)
+                      uint64_t batch, const struct run *run)
 {
     struct counter over = { 0 };
     struct worker writer, readers[2];
@@ -361,7 +363,7 @@ static void frozen_on(struct table *table, void (*writes)(void *),
         start(&readers[i], table, &over, read_on, 0);
     start(&writer, table, &over, writes, run->seed);
     for (size_t i = 0; i < run->size; i++) {
-        freeze(&writer, &random);
+        freeze(&writer, &random, batch);
         expect_rounds("readers, while the writer is stopped somewhere",
                       readers, 2, 2);
         let_go();
@@ -377,12 +379,12 @@ static void frozen_on(struct table *table, void (*writes)(void *),
 
 static void writer_frozen(const struct run *run)
 {
-    frozen_on(made_default(), write_on, run);
+    frozen_on(made_default(), write_on, 0, run);
 }
 
 static void writer_frozen_full(const struct run *run)
 {
-    frozen_on(made(8, true, 128 * KIB), write_on, run);
+    frozen_on(made(8, true, 128 * KIB), write_on, 0, run);
 }
 
 /* Adds new keys all the time, so that the table grows. */
@@ -391,6 +393,8 @@ static void add_on(void *arg)
     struct worker *w = arg;
 
     for (uint64_t key = STABLE + CHURN; goes_on(w); key++) {
+        while (counter_get(&w->rounds) >= counter_get(&w->may) && goes_on(w))
+            sched_yield();
         expect_int("insert", table_insert(w->table, number(&key),
                                           number(&key)), 0);
         counter_add(&w->rounds, 1);
@@ -399,7 +403,56 @@ static void add_on(void *arg)
 
 static void grower_frozen(const struct run *run)
 {
-    frozen_on(made(4, false, 0), add_on, run);
+    frozen_on(made(4, false, 0), add_on, 500, run);
+}
+
+/* The same, stopped in each malloc: who grows needs memory for it. */
+static void stop_in_malloc(void)
+{
+    stop_here(0);
+}
+
+static void add_stopping(void *arg)
+{
+    struct worker *w = arg;
+
+    malloc_calls(stop_in_malloc);
+    for (uint64_t key = STABLE + CHURN; key < w->steps; key++)
+        expect_int("insert", table_insert(w->table, number(&key),
+                                          number(&key)), 0);
+    malloc_calls(NULL);
+    counter_add(&w->rounds, 1);
+    stop_here(0);
+}
+
+static void grower_stopped(const struct run *run)
+{
+    struct table *table = made(4, false, 0);
+    struct counter over = { 0 };
+    struct worker writer = { .table = table, .steps = run->size }, readers[2];
+    char c;
+
+    prepare_ice();
+    fill_stable(table);
+    for (int i = 0; i < 2; i++)
+        start(&readers[i], table, &over, read_on, 0);
+    actor_start(&writer.actor, add_stopping, &writer);
+    for (bool last = false; !last; let_go()) {
+        expect_int("read", read(ice.stopped[0], &c, 1), 1);
+        expect_rounds("readers, while the writer is stopped in a malloc",
+                      readers, 2, 2);
+        last = counter_get(&writer.rounds) > 0;
+    }
+    counter_add(&over, 1);
+    actor_join(&writer.actor);
+    for (int i = 0; i < 2; i++)
+        actor_join(&readers[i].actor);
+    look_at_all(table, STABLE + CHURN);
+    for (uint64_t key = STABLE + CHURN, value; key < run->size; key++)
+        expect_int("lookup of each key", table_lookup(table, number(&key),
+                   &value, sizeof value), sizeof value);
+    table_destroy(table);
+    close_ice();
 }
 
 /* A reader is stopped, perhaps in mid-lookup: writers and other readers go on,
@@ -416,7 +469,7 @@ static void reader_frozen(const struct run *run)
     start(&frozen, table, &over, read_on, 0);
     start(&other, table, &over, read_on, 0);
     for (size_t i = 0; i < run->size; i++) {
-        freeze(&frozen, &random);
+        freeze(&frozen, &random, 0);
         for (int k = 0; k < 2000; k++)
             change(table, &random, CHURN);
         expect_rounds("readers, while another reader is stopped", &other, 1,
@@ -554,8 +607,7 @@ static void small_stay(const struct run *run)
     table_destroy(table);
 }
 
-/* Who looks up a key that is replaced or deleted finds one value or the other,
- * or none. */
+/* Who looks up a key that is replaced finds one value or the other. */
 static void find_either(void *arg)
 {
     struct small *s = arg;
@@ -563,8 +615,8 @@ static void find_either(void *arg)
     for (size_t i = 0; i < s->rounds; i++) {
         int64_t value = get(s->table, 5);
 
-        expect_true("lookup, while the key is replaced and deleted",
-                    value == 1000 || value == 2000 || value == -ENOENT);
+        expect_true("lookup, while the key is replaced",
+                    value == 1000 || value == 2000 || value == 3000);
         expect_int("lookup of another", get(s->table, 6), 6);
     }
 }
@@ -578,32 +630,63 @@ static void small_replace(const struct run *run)
     expect_int("insert", put(table, 6, 6), 0);
     actor_start(&s.actor, find_either, &s);
     expect_int("replace", put(table, 5, 2000), 0);
-    expect_int("delete", drop(table, 5), 0);
-    for (uint64_t key = 7; key < 9; key++)
-        expect_int("insert of another", put(table, key, key), 0);
+    expect_int("insert of another", put(table, 7, 7), 0);
+    expect_int("replace", put(table, 5, 3000), 0);
     actor_join(&s.actor);
-    expect_int("lookup of what was deleted", get(table, 5), -ENOENT);
+    expect_int("lookup", get(table, 5), 3000);
     table_destroy(table);
 }
 
-/* A table without room to spare: memory is used again as soon as it may be. */
+/* A table without room to spare: memory is used again as soon as it may be,
+ * and not while it is copied. */
+enum { LARGE = 600 };
+
+static int put_large(struct table *table, uint64_t key)
+{
+    unsigned char value[LARGE];
+
+    memset(value, (int)key, sizeof value);
+    return table_insert(table, number(&key), slice_of(value, sizeof value));
+}
+
+static void find_large(void *arg)
+{
+    struct small *s = arg;
+    unsigned char value[LARGE];
+    uint64_t key = s->from;
+
+    for (size_t i = 0; i < s->rounds; i++) {
+        ssize_t len = table_lookup(s->table, number(&key), value,
+                                   sizeof value);
+
+        if (len == -ENOENT)
+            continue;
+        expect_int("lookup, while the key is deleted", len, LARGE);
+        for (int b = 0; b < LARGE; b++)
+            expect_int("each byte of its value", value[b], key);
+    }
+}
+
 static void small_full(const struct run *run)
 {
     struct table *table = made(1, true, 4 * KIB);
-    struct small s = { .table = table, .rounds = run->size };
-    uint64_t n = 100;
+    struct small s = { .table = table, .from = 1, .rounds = run->size };
+    unsigned char value[LARGE];
+    uint64_t n = 1;
 
-    expect_int("insert", put(table, 5, 1000), 0);
-    expect_int("insert", put(table, 6, 6), 0);
-    while (put(table, n, n) == 0)
+    while (put_large(table, n) == 0)
         n++;
-    expect_true("some fit", n > 105);
-    actor_start(&s.actor, find_either, &s);
-    expect_int("delete", drop(table, 5), 0);
-    expect_int("insert into the room of what was deleted", put(table, n, n), 0);
+    expect_true("some fit", n > 2);
+    actor_start(&s.actor, find_large, &s);
+    for (uint64_t key = 1; key < 3; key++, n++) {
+        expect_int("delete", table_delete(table, number(&key)), 0);
+        expect_int("insert into the room of what was deleted",
+                   put_large(table, n), 0);
+    }
     actor_join(&s.actor);
-    expect_int("lookup of what was deleted", get(table, 5), -ENOENT);
-    expect_int("lookup of what came instead", get(table, n), n);
+    expect_int("lookup of what came instead",
+               table_lookup(table, slice_of(&(uint64_t){ n - 1 }, 8), value,
+                            LARGE), LARGE);
     table_destroy(table);
 }
 
@@ -631,16 +714,17 @@ static void small_grow(const struct run *run)
 static const struct test_case cases[] = {
     { "no_locks", no_locks, 200000 },
     { "held_is_read", held_is_read, 100 },
-    { "writer_frozen", writer_frozen, 400 },
-    { "writer_frozen_full", writer_frozen_full, 200 },
+    { "writer_frozen", writer_frozen, 200 },
+    { "writer_frozen_full", writer_frozen_full, 100 },
     { "reader_frozen", reader_frozen, 100 },
     { "replaced_for_ever", replaced_for_ever, 300000 },
     { "full_under_readers", full_under_readers, 20000 },
     { "stay_in_chain", stay_in_chain, 50000 },
     { "small_stay", small_stay, 2 },
     { "small_replace", small_replace, 2 },
-    { "small_full", small_full, 2 },
-    { "grower_frozen", grower_frozen, 1000 },
+    { "small_full", small_full, 20 },
+    { "grower_frozen", grower_frozen, 100 },
+    { "grower_stopped", grower_stopped, 3000 },
     { "small_grow", small_grow, 2 },
     { NULL, NULL, 0 },
 };

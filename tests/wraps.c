@@ -9,6 +9,7 @@
 
 static _Thread_local uint64_t calls;
 static _Thread_local bool failing;
+static _Thread_local void (*before_malloc)(void);
 
 uint64_t lock_calls(void)
 {
@@ -18,6 +19,11 @@ uint64_t lock_calls(void)
 void malloc_fails(bool fails)
 {
     failing = fails;
+}
+
+void malloc_calls(void (*fn)(void))
+{
+    before_malloc = fn;
 }
 
 #define COUNTED(fn, params, args) \
@@ -56,6 +62,8 @@ COUNTED(sem_timedwait, (sem s, when t), (s, t))
     void *__wrap_##fn params; \
     void *__wrap_##fn params \
     { \
+        if (before_malloc) \
+            before_malloc(); \
         if (!failing) \
             return __real_##fn args; \
         errno = ENOMEM; \
@@ -71,5 +79,7 @@ int __real_posix_memalign(void **to, size_t align, size_t n);
 int __wrap_posix_memalign(void **to, size_t align, size_t n);
 int __wrap_posix_memalign(void **to, size_t align, size_t n)
 {
+    if (before_malloc)
+        before_malloc();
     return failing ? ENOMEM : __real_posix_memalign(to, align, n);
 }

@@ -1,9 +1,9 @@
 /* wraps.h -- a test counts the lock calls of a thread, and makes its mallocs
- * fail. For programs linked with $(counted) of the Makefile.
+ * fail or stop. For programs linked with $(counted) of the Makefile.
  *
  * Given.
  *
- * Threads: both are the calling thread's own.
+ * Threads: all that is the calling thread's own.
  */
 #ifndef TESTS_WRAPS_H
 #define TESTS_WRAPS_H
@@ -17,5 +17,9 @@ uint64_t lock_calls(void);
 
 /* From now on malloc and its kin fail in this thread, or do so no more. */
 void malloc_fails(bool fails);
+
+/* From now on fn is called right before each malloc of this thread; NULL: no
+ * more. */
+void malloc_calls(void (*fn)(void));
 
 #endif

@@ -40,6 +40,8 @@ function waits_in(id,    i, f) {
             return "pthread_join"
         if (match(f, SYNC))
             return substr(f, RSTART, RLENGTH)
+        if (f == "syscall")     # a library's own locks, such as GLib's
+            return FN[id, i + 1] ~ /^\?*$/ ? "a library" : FN[id, i + 1]
         if (f ~ CALL)
             return f == "clock_nanosleep" ? "nanosleep" : f
     }

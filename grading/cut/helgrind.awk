@@ -212,8 +212,12 @@ function race(    name, da, db, gone) {
     name = gone ? "" : variable()
     row_of(what, " " da, "a")
     note(holding(held["a"], "a"))
-    row_of(other, " " db, "b")
-    note(holding(held["b"], "b"))
+    if (other == "")            # it keeps the last accesses only
+        add("the other access:", "helgrind does not know it any more", "")
+    else {
+        row_of(other, " " db, "b")
+        note(holding(held["b"], "b"))
+    }
     found((gone ? "freed or destroyed while in use" : "data race") \
         (name == "" ? "" : " on " name) ": " \
         glue(plural(after(what, "of size "), "byte")) kind_of_memory(), \

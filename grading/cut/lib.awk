@@ -53,6 +53,8 @@ function have(path,    line, n) {
 
 # Where under root the file is that a report names; "" if nowhere.
 function locate(file,    path, dirs, n, i) {
+    if (file == "")             # root itself, and a directory cannot be read
+        return ""
     if (file in WHERE)
         return WHERE[file]
     path = base(file)

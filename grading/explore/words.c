@@ -43,6 +43,7 @@ static const char *op_word(enum trace_op op)
     static const char *const words[] = {
         [OP_END] = "ends", [OP_CREATE] = "starts", [OP_JOIN] = "joins",
         [OP_CREATE_FAILS] = "create fails", [OP_DETACH] = "detaches",
+        [OP_ADD] = "adds to", [OP_SUB] = "takes from", [OP_READ] = "reads",
         [OP_CANCEL] = "cancels", [OP_BLOCKED] = "blocked by",
         [OP_LOCK] = "lock", [OP_BUSY] = "busy:", [OP_UNLOCK] = "unlock",
         [OP_WAIT] = "wait", [OP_WOKEN] = "woken by",

@@ -9,84 +9,20 @@
 #include "tests/fuzz/image.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "common/file.h"
 #include "stage2-server/dir.h"
 #include "stage2-server/kvs_files.h"
 #include "stage2-server/record.h"
 #include "stage2-server/store.h"
+#include "tests/fuzz/place.h"
 
 enum { MARKER = 2, KEYS = 64 };
 
 static const char good_marker[] = "engine kvs\nformat 1\n";
 
-/* ---- a directory in memory ------------------------------------------------ */
-
-static char home[64], place[80];
-static int place_fd = -1;
-
-static int remove_name(void *arg, const char *name)
-{
-    (void)arg;
-    must(unlinkat(place_fd, name, 0) == 0);
-    return 0;
-}
-
-static void clear_place(void)
-{
-    struct dir dir = { .fd = place_fd };
-
-    must(dir_each(&dir, remove_name, NULL) == 0);
-}
-
-static void leave(void)
-{
-    clear_place();
-    rmdir(place);
-    rmdir(home);
-}
-
-static void enter(void)
-{
-    snprintf(home, sizeof home, "%s/kvs-fuzz-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    must(mkdtemp(home) && freopen("/dev/null", "w", stdout));
-    snprintf(place, sizeof place, "%s/db", home);
-    must(mkdir(place, 0777) == 0);
-    place_fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    must(place_fd >= 0);
-    atexit(leave);
-}
-
-static void put_file(const char *name, struct slice bytes)
-{
-    int fd = openat(place_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-                    0666);
-
-    must(fd >= 0);
-    must(write(fd, bytes.ptr, bytes.len) == (ssize_t)bytes.len);
-    close(fd);
-}
-
-static bool file_is(const char *name, struct slice bytes)
-{
-    static struct buf now;
-    struct stat stat;
-    int fd = openat(place_fd, name, O_RDONLY | O_CLOEXEC);
-
-    buf_clear(&now);
-    must(fd >= 0 && fstat(fd, &stat) == 0);
-    must(buf_reserve(&now, (size_t)stat.st_size + 1) == 0);
-    must(pread_full(fd, now.ptr, (size_t)stat.st_size, 0) == stat.st_size);
-    close(fd);
-    now.len = (size_t)stat.st_size;
-    return slice_equal(buf_slice(&now), bytes);
-}
+/* ---- the directory --------------------------------------------------------- */
 
 static int count_name(void *arg, const char *name)
 {
@@ -102,8 +38,8 @@ static bool is_as_before(const char *log, struct slice image)
     int names = 0;
 
     must(dir_each(&dir, count_name, &names) == 0);
-    return names == 2 && file_is(log, image)
-           && file_is(DIR_MARKER, slice_str(good_marker));
+    return names == 2 && place_is(log, image)
+           && place_is(DIR_MARKER, slice_str(good_marker));
 }
 
 /* ---- what is sound ------------------------------------------------------- */
@@ -222,8 +158,8 @@ static void check_log(struct slice image, uint64_t salt)
 
     make_model(image, salt);
     dir_log_name(log, 1);
-    put_file(DIR_MARKER, slice_str(good_marker));
-    put_file(log, image);
+    place_put(DIR_MARKER, slice_str(good_marker));
+    place_put(log, image);
     int verdict = look(log, image);
     if (verdict < 0)
         return;
@@ -250,7 +186,7 @@ static void check_marker(struct slice bytes)
     struct store *store = NULL;
     char engine[DIR_ENGINE_MAX];
 
-    put_file(DIR_MARKER, bytes);
+    place_put(DIR_MARKER, bytes);
     int err = dir_engine(place, engine);
     must(err == 0 || err == -EBADMSG || err == -ENOTSUP);
     if (err == 0)
@@ -264,7 +200,7 @@ static void check_marker(struct slice bytes)
              || opened == -EMEDIUMTYPE);
         must(files_verify(place) < 0);
     }
-    must(file_is(DIR_MARKER, bytes));
+    must(place_is(DIR_MARKER, bytes));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
@@ -275,7 +211,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     if (len == 0 || len > IMAGE_MAX)
         return 0;
     if (place_fd < 0)
-        enter();
+        place_enter();
     if (bytes[0] & MARKER) {
         check_marker(slice_of(bytes + 1, len - 1));
     } else {
@@ -285,6 +221,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
                 salt = salt << 8 | made.ptr[16 + i];
         check_log(buf_slice(&made), salt);
     }
-    clear_place();
+    place_clear();
     return 0;
 }

@@ -15,7 +15,7 @@
 struct asked {
     struct asked *next;
     struct work_item what;
-    uint64_t id, moment, version;
+    uint64_t id, moment, version, removed;
     bool counts, present, own;
 };
 
@@ -40,7 +40,7 @@ struct state {
 
 static bool is_open(const struct state *s)
 {
-    return s->o->rate > 0;
+    return s->o->rate > 0 && !s->o->loading;
 }
 
 static uint64_t moment_of(const struct state *s, uint64_t number)
@@ -108,7 +108,7 @@ static void judge_get(struct state *s, const struct asked *a,
                  work_is_value(s->o->work, a->what.key, w->value, &version);
 
     if (w->kind == WIRE_NOT_FOUND) {
-        if (from > ledger_removed(l, a->what.key))
+        if (from > (a->own ? a->removed : ledger_removed(l, a->what.key)))
             lie(s, a, "missing");
     } else if (!value) {
         lie(s, a, "no value of this key");
@@ -194,7 +194,8 @@ static void remember(struct state *s, struct place *p, struct asked *a)
     if (!l)
         return;
     a->own = work_owns(&p->stream, key);
-    a->present = ledger_removed(l, key) < ledger_issued(l, key);
+    a->removed = ledger_removed(l, key);
+    a->present = a->removed < ledger_issued(l, key);
     if (a->what.op != WORK_GET)
         a->version = ledger_write(l, key, a->what.op == WORK_REMOVE);
     else
@@ -282,6 +283,8 @@ static int work(struct state *s, unsigned *ready)
             heard = clock_now_ns();
         if (s->flying && heard + patience < until)
             until = heard + patience;
+        if (s->o->live && until > clock_now_ns() + 80000000)
+            until = clock_now_ns() + 80000000;
         n = links_wait(s->links, until, ready);
         for (int k = 0; k < n && !err; k++)
             err = hear(s, ready[k]);

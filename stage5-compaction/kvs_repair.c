@@ -1,0 +1,275 @@
+/* kvs_repair.c -- given: `kvs repair` of a directory of many logs.
+ *
+ * A damaged log is written anew, with its sound records, as a segment that
+ * names the damaged one as replaced: so whoever is killed on the way leaves
+ * either the one or both, and of both only the new one counts. It keeps the
+ * birth. (With the label that is lost: then it is 0, which is always right,
+ * as it only pins more.) What is no record is on the disk in a file of its
+ * own before that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "stage2-server/kvs_files.h"
+#include "stage5-compaction/hint.h"
+#include "stage5-compaction/kvs_logs.h"
+#include "stage5-compaction/segment.h"
+
+enum { FORMAT = 2 };
+
+struct repair {
+    struct logs logs;
+    const char *dir;
+    struct segment *to;
+    FILE *lost;                 /* made when something is lost */
+    char lost_name[2 * DIR_NAME_MAX];
+    struct buf bytes;
+};
+
+/* ---- What is lost ------------------------------------------------------------ */
+
+static int open_lost(struct repair *r)
+{
+    const struct source *s = &r->logs.source;
+
+    if (r->lost)
+        return 0;
+    snprintf(r->lost_name, sizeof r->lost_name, "lost-%.*s", DIR_NAME_MAX,
+             s->name);
+    int fd = openat(s->dir.fd, r->lost_name,
+                    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    r->lost = fd < 0 ? NULL : fdopen(fd, "w");
+    if (r->lost)
+        return 0;
+    int err = -errno;
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
+/* To the file of what is lost. */
+static int copy_bytes(struct repair *r, const struct piece *piece)
+{
+    for (uint64_t done = 0; done < piece->len;) {
+        uint64_t left = piece->len - done;
+        size_t n = left < (1 << 16) ? (size_t)left : 1 << 16;
+
+        buf_clear(&r->bytes);
+        if (buf_reserve(&r->bytes, n) != 0)
+            return -ENOMEM;
+        ssize_t got = pread_full(r->logs.source.fd, r->bytes.ptr, n,
+                                 (off_t)(piece->offset + done));
+        if (got <= 0)
+            return got < 0 ? (int)got : -EIO;
+        if (fwrite(r->bytes.ptr, 1, (size_t)got, r->lost) != (size_t)got)
+            return -errno;
+        done += (uint64_t)got;
+    }
+    return 0;
+}
+
+static void say_what(const struct repair *r, const struct piece *piece)
+{
+    const struct one_log *log = r->logs.at;
+
+    if (log->replaced)
+        return;
+    if (log->no_label && piece->offset <= RECORD_FILE_HEADER)
+        puts("  lost is its label: when it began and which logs it replaces");
+    else if (log->n_replaces > 0)
+        puts("  lost are values of some keys; what was set there once may be"
+             " back");
+    else if (piece->offset > 0)
+        printf("  lost are changes behind number %" PRIu64 "\n",
+               piece->after);
+}
+
+static int set_aside(struct repair *r, const struct piece *piece)
+{
+    const char *name = r->logs.source.name;
+    int err = open_lost(r);
+
+    if (err)
+        return err;
+    if (piece->len == 0) {
+        printf("%s: its end is missing, from offset %" PRIu64 " on\n", name,
+               piece->offset);
+    } else {
+        long at = ftell(r->lost);
+
+        err = copy_bytes(r, piece);
+        printf("%s: %" PRIu64 " bytes at offset %" PRIu64 " are no record%s;"
+               " they are now in %s at offset %ld\n", name, piece->len,
+               piece->offset, piece->offset == 0 ? " (the file's header)"
+                                                 : "", r->lost_name, at);
+    }
+    say_what(r, piece);
+    return err;
+}
+
+/* ---- The new segment ----------------------------------------------------------- */
+
+/* A tail of zeros is room that was made in advance. */
+static bool is_tail(const struct repair *r, const struct piece *piece)
+{
+    return !piece->record && !logs_damaged(&r->logs, piece) &&
+           piece->offset + piece->len == r->logs.source.size;
+}
+
+static int mend_piece(void *arg, const struct piece *piece)
+{
+    struct repair *r = arg;
+    struct log_position position;
+
+    if (is_tail(r, piece)) {
+        printf("%s: a torn tail at offset %" PRIu64 ", %" PRIu64
+               " bytes, was cut off\n", r->logs.source.name, piece->offset,
+               piece->len);
+        return 0;
+    }
+    if (!piece->record || logs_damaged(&r->logs, piece))
+        return set_aside(r, piece);
+    if (piece->record->kind == RECORD_MARK || piece->record->sequence == 0 ||
+        r->logs.at->replaced)
+        return 0;
+    struct record copy = *piece->record;
+    return segment_append(r->to, &copy, 1, &position, false);
+}
+
+/* The sound records are in the new log, and the rest is set aside, durably. */
+static int mend(struct repair *r)
+{
+    size_t i = (size_t)(r->logs.at - r->logs.all);
+    int err = logs_each(&r->logs, i, mend_piece, r);
+
+    if (!err)
+        err = segment_seal(r->to);
+    if (!err && r->lost &&
+        (fflush(r->lost) != 0 || fsync(fileno(r->lost)) != 0))
+        err = -errno;
+    return err ? err : dir_sync(&r->logs.source.dir);
+}
+
+static int unlink_log(const struct dir *dir, uint64_t generation)
+{
+    char name[DIR_NAME_MAX];
+
+    hint_name(name, generation);
+    unlinkat(dir->fd, name, 0);
+    dir_log_name(name, generation);
+    return unlinkat(dir->fd, name, 0) != 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* As a compaction's output: under another name until it is whole. */
+static int replace_log(struct repair *r, const struct segment_label *label)
+{
+    char made[PATH_MAX + DIR_NAME_MAX], final[PATH_MAX + DIR_NAME_MAX];
+    const struct dir *dir = &r->logs.source.dir;
+    uint64_t generation = r->logs.highest + 1, old = r->logs.at->generation;
+
+    segment_path(made, r->dir, generation, DIR_NEW);
+    segment_path(final, r->dir, generation, "");
+    unlink(made);
+    int err = segment_create(&r->to, r->dir, generation, DIR_NEW, label);
+    if (err)
+        return err;
+    r->logs.highest = generation;
+    err = mend(r);
+    segment_close(r->to);
+    if (!err && rename(made, final) != 0)
+        err = -errno;
+    if (err) {
+        unlink(made);
+        return err;
+    }
+    err = dir_sync(dir);
+    if (!err)
+        err = unlink_log(dir, old);
+    return err ? err : dir_sync(dir);
+}
+
+static int repair_log(struct repair *r, size_t i)
+{
+    const struct one_log *log = r->logs.at = &r->logs.all[i];
+    uint64_t *replaces = calloc(log->n_replaces + 1, sizeof *replaces);
+    struct segment_label label = { log->birth, replaces,
+                                   log->n_replaces + 1 };
+
+    if (!replaces)
+        return -ENOMEM;
+    replaces[0] = log->generation;
+    if (log->n_replaces > 0)
+        memcpy(replaces + 1, log->replaces,
+               log->n_replaces * sizeof *replaces);
+    int err = replace_log(r, &label);
+    if (r->lost && fclose(r->lost) != 0 && !err)
+        err = -errno;
+    r->lost = NULL;
+    free(replaces);
+    return err;
+}
+
+/* ---- All of them ----------------------------------------------------------------- */
+
+static int find_damage(void *arg, const struct piece *piece)
+{
+    struct repair *r = arg;
+
+    return logs_damaged(&r->logs, piece);
+}
+
+/* What stage 2 has left behind would count in a directory of many logs. */
+static int make_format(struct repair *r)
+{
+    int err = 0;
+
+    if (r->logs.source.dir.format >= FORMAT)
+        return 0;
+    for (size_t i = 0; i < r->logs.n && !err; i++)
+        if (r->logs.all[i].replaced)
+            err = unlink_log(&r->logs.source.dir, r->logs.all[i].generation);
+    if (!err)
+        err = dir_sync(&r->logs.source.dir);
+    return err ? err : dir_set_format(&r->logs.source.dir, FORMAT);
+}
+
+static int repair_all(struct repair *r)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < r->logs.n; i++) {
+        int err = logs_each(&r->logs, i, find_damage, r);
+
+        if (err > 0) {
+            any = true;
+            err = make_format(r);
+            if (!err)
+                err = repair_log(r, i);
+        }
+        if (err)
+            return err;
+    }
+    if (!any)
+        puts("nothing to repair");
+    return 0;
+}
+
+int files_repair(const char *dir)
+{
+    struct repair r = { .dir = dir };
+    int err = logs_open(&r.logs, dir, false);
+
+    if (err)
+        return err;
+    err = repair_all(&r);
+    buf_release(&r.bytes);
+    logs_close(&r.logs);
+    return err;
+}
