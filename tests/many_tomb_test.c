@@ -335,7 +335,7 @@ static const char *const matrix[] = {
     "+abc . r1-a . m3,4 R R",
     "+ab . r1-a . m2 m4 R R",
     "+abc . r1-a . m2 m4 R m3 R",
-    "+abc . r1-a-b+c . m2 m5 m4 R R m3 R",
+    "+abc . r1-a-b+c . . m2 m5 m4 R R m3 R",
     /* A removal in the segment that is being compacted, beside another set. */
     "+ab -a+c . r2-b . m1 R m4 R m5 R",
     "+ab +cd-a . r2-c . m4 R m1 R m5 R",
@@ -343,7 +343,7 @@ static const char *const matrix[] = {
     "+ab . m1 -a . m4 R m3 R R",
     "+ab . m1 m3 m4 -a . m6 R R m5 R",
     "+ab . m1 -a . m2 m4 R m3 R",
-    "+ab . m1,2 -a . m4 R m3 R R",
+    "+ab . . m1,2 -a . m3 m5 R m4 R R",
     "+ab +cd . m1,2 -ac . m5 R R m4 R m7 R",
     /* Births: made later, it pins no more; but it has older records. */
     "+ab -a . m1 -b . m5 R R m2 R m4 R",
