@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -21,7 +22,8 @@ enum {
     SHARE = 50,             /* percent of the time, unless the options say */
     CROWDED = 2,            /* segments of garbage beside as much as is live:
                                from there on writers wait */
-    COMPACTORS_MAX = 8
+    COMPACTORS_MAX = 8,
+    ROOMY = 32              /* segments that fit on the disk: no reserve */
 };
 
 struct background {
@@ -64,12 +66,20 @@ static void wait_until_locked(struct background *b, uint64_t deadline)
 
 /* ---- The reserve --------------------------------------------------------------- */
 
-/* Once there is more than one segment; a small store needs none. */
+static bool disk_is_roomy(const struct store *s)
+{
+    struct statvfs disk;
+
+    return fstatvfs(s->dir.fd, &disk) == 0 &&
+           disk.f_bavail * disk.f_frsize / ROOMY > s->options.segment_size;
+}
+
+/* Looked at before each compaction. */
 static void make_reserve(struct store *s)
 {
     struct stat st;
 
-    if (s->options.read_only ||
+    if (s->options.read_only || disk_is_roomy(s) ||
         fstatat(s->dir.fd, STORE_RESERVE, &st, 0) == 0)
         return;
     int fd = openat(s->dir.fd, STORE_RESERVE, O_WRONLY | O_CREAT | O_CLOEXEC,
