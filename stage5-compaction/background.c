@@ -113,22 +113,6 @@ static struct segment *without_hint(struct store *s)
     return found;
 }
 
-static bool closing(struct background *b)
-{
-    mutex_lock(&b->lock);
-    bool yes = b->closing;
-    mutex_unlock(&b->lock);
-    return yes;
-}
-
-static void write_hints(struct background *b)
-{
-    for (struct segment *g; !closing(b) && (g = without_hint(b->store));) {
-        load_write_hint(b->store, g);
-        segments_put_back(&b->store->set, &g, 1);
-    }
-}
-
 /* Whether a compaction may begin; if so this thread works. */
 static bool begin_work(struct background *b)
 {
@@ -145,6 +129,24 @@ static void end_work(struct background *b)
     b->working--;
     cond_broadcast(&b->changed);
     mutex_unlock(&b->lock);
+}
+
+/* A segment whose hint is being written is in hand, so this is work, too: who
+ * compacts alone would pass it over. */
+static void write_hints(struct background *b)
+{
+    struct segment *g = NULL;
+
+    do {
+        if (!begin_work(b))
+            return;
+        g = without_hint(b->store);
+        if (g) {
+            load_write_hint(b->store, g);
+            segments_put_back(&b->store->set, &g, 1);
+        }
+        end_work(b);
+    } while (g);
 }
 
 /* All that is due. */
@@ -256,6 +258,7 @@ void background_leave(struct store *store)
 
     mutex_lock(&b->lock);
     b->held = b->crowded = false;
+    b->wakes++;                 /* hints may not be written yet */
     cond_broadcast(&b->changed);
     mutex_unlock(&b->lock);
 }
