@@ -37,6 +37,8 @@ struct background {
     bool crowded;               /* writers wait */
     unsigned long wakes;        /* so far */
     unsigned working;           /* compactors that have something in hand */
+    unsigned by_name;           /* so many compact by name: no hints meanwhile */
+    unsigned hinting;           /* threads that write one */
     unsigned started;
     pthread_t compactors[COMPACTORS_MAX];
     pthread_t timer;
@@ -113,22 +115,6 @@ static struct segment *without_hint(struct store *s)
     return found;
 }
 
-static bool closing(struct background *b)
-{
-    mutex_lock(&b->lock);
-    bool yes = b->closing;
-    mutex_unlock(&b->lock);
-    return yes;
-}
-
-static void write_hints(struct background *b)
-{
-    for (struct segment *g; !closing(b) && (g = without_hint(b->store));) {
-        load_write_hint(b->store, g);
-        segments_put_back(&b->store->set, &g, 1);
-    }
-}
-
 /* Whether a compaction may begin; if so this thread works. */
 static bool begin_work(struct background *b)
 {
@@ -145,6 +131,41 @@ static void end_work(struct background *b)
     b->working--;
     cond_broadcast(&b->changed);
     mutex_unlock(&b->lock);
+}
+
+/* A segment whose hint is being written is in hand: who compacts by name would
+ * pass it over, and so waits for that. */
+static bool begin_hint(struct background *b)
+{
+    mutex_lock(&b->lock);
+    bool may = !b->closing && !b->by_name;
+    b->hinting += may;
+    mutex_unlock(&b->lock);
+    return may;
+}
+
+static void end_hint(struct background *b)
+{
+    mutex_lock(&b->lock);
+    b->hinting--;
+    cond_broadcast(&b->changed);
+    mutex_unlock(&b->lock);
+}
+
+static void write_hints(struct background *b)
+{
+    struct segment *g = NULL;
+
+    do {
+        if (!begin_hint(b))
+            return;
+        g = without_hint(b->store);
+        if (g) {
+            load_write_hint(b->store, g);
+            segments_put_back(&b->store->set, &g, 1);
+        }
+        end_hint(b);
+    } while (g);
 }
 
 /* All that is due. */
@@ -256,6 +277,28 @@ void background_leave(struct store *store)
 
     mutex_lock(&b->lock);
     b->held = b->crowded = false;
+    cond_broadcast(&b->changed);
+    mutex_unlock(&b->lock);
+}
+
+void background_hold_hints(struct store *store)
+{
+    struct background *b = store->background;
+
+    mutex_lock(&b->lock);
+    b->by_name++;
+    while (b->hinting > 0)
+        cond_wait(&b->changed, &b->lock);
+    mutex_unlock(&b->lock);
+}
+
+void background_let_hints(struct store *store)
+{
+    struct background *b = store->background;
+
+    mutex_lock(&b->lock);
+    b->by_name--;
+    b->wakes++;
     cond_broadcast(&b->changed);
     mutex_unlock(&b->lock);
 }

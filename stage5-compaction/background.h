@@ -43,6 +43,10 @@ bool background_quiet(struct store *store);
 int background_enter(struct store *store);
 void background_leave(struct store *store);
 
+/* No hint is being written, so no segment is in hand for that, until _let. */
+void background_hold_hints(struct store *store);
+void background_let_hints(struct store *store);
+
 /* Called by a compaction after a piece of work that took so many ns: pauses as
  * it should. True: break off, the store is being closed. */
 bool background_pause(struct store *store, uint64_t worked_ns);

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/lock.h"
 #include "common/log.h"
+#include "stage5-compaction/background.h"
 #include "stage5-compaction/compact.h"
 
 /* One that is chosen may turn out to be as large as before: what made it
@@ -56,9 +57,8 @@ static void forgive(struct store *s)
 
 /* Each round takes every segment that has garbage at most a few times; the
  * second finds the tombstones free that old segments pinned in the first. */
-int compact_all(struct store *store)
+static int take_rounds(struct store *store)
 {
-    forgive(store);
     for (int round = 0; round < ROUNDS && garbage_of(store) > 0; round++) {
         struct segments_sum sum;
         int did = 1;
@@ -70,4 +70,13 @@ int compact_all(struct store *store)
             return did;
     }
     return 0;
+}
+
+int compact_all(struct store *store)
+{
+    forgive(store);
+    background_hold_hints(store);
+    int err = take_rounds(store);
+    background_let_hints(store);
+    return err;
 }

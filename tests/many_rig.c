@@ -147,8 +147,9 @@ static bool is_quiet(void *arg)
 
 void rig_quiet(struct rig *r)
 {
-    expect_soon("the store at rest", "nobody has a segment in hand, and each "
-                "sealed one has its hint", is_quiet, r);
+    expect_soon("the store at rest (I13: inputs of a failed compaction are put "
+                "back)", "nobody has a segment in hand, and each sealed one "
+                "has its hint", is_quiet, r);
 }
 
 /* Of those that compactions have made. */

@@ -195,6 +195,16 @@ static void step_in(void *arg, struct slice key)
     t->during = NULL;
 }
 
+/* An opening may seal what was active, or go on with it: then it is sealed
+ * now, by a change that has no number. */
+static void seal(struct tomb *t, unsigned long k)
+{
+    if (k == 0 || k > t->n || t->segment[k] != rig_active(&t->rig))
+        return;
+    expect_int("store_set", rig_put(&t->rig, "filler", "x"), 0);
+    t->fillers++;
+}
+
 /* "m2,3", "r2-d" */
 static void merge(struct tomb *t, const char *step)
 {
@@ -205,6 +215,7 @@ static void merge(struct tomb *t, const char *step)
     t->n_last = 0;
     do {
         unsigned long k = strtoul(end + 1, &end, 10);
+        seal(t, k);
         if (k == 0 || k > t->n || t->segment[k] == rig_active(&t->rig) ||
             !rig_segment(&t->rig, t->segment[k]))
             fail_case(__FILE__, __LINE__, t->steps, "the test's steps name "
