@@ -128,8 +128,6 @@ static void rotation(const struct run *run, enum store_durability d,
 static void rotate_killed(const struct run *run)
 {
     rotation(run, STORE_NONE, false, "changes in small segments, killed");
-    rotation(run, STORE_ALWAYS, false,
-             "changes in small segments under STORE_ALWAYS, killed");
 }
 
 static void rotate_power_none(const struct run *run)
@@ -168,11 +166,10 @@ static void merging(const struct run *run, enum store_durability d, bool power,
     if (d != STORE_ALWAYS) {
         changes(&u, 17);
         compacted(&u);
+        expect_int("store_remove", user_remove(&u, 4), 0);
+        expect_int("store_remove", user_remove(&u, 2), 0);
+        compacted(&u);
     }
-    expect_int("store_remove",
-               user_remove(&u, d == STORE_ALWAYS ? 1 : 4), 0);
-    expect_int("store_remove", user_remove(&u, 2), 0);
-    compacted(&u);
     expect_int("store_set", user_set(&u, 3, 33), 0);
     if (!keep)
         expect_int("store_close", user_close(&u), 0);
