@@ -76,8 +76,8 @@ static void some_changes(struct user *u, unsigned first)
     expect_int("store_remove", user_remove(u, 0), 0);
 }
 
-/* The same in short: under STORE_ALWAYS each segment costs many more calls,
- * for its room in advance, and each of them is a moment to crash in. */
+/* The same in short: under STORE_ALWAYS each change costs more calls, and each
+ * of them is a moment to crash in. */
 static void few_changes(struct user *u, unsigned first)
 {
     for (unsigned i = 0; i < 3; i++)
@@ -128,6 +128,8 @@ static void rotation(const struct run *run, enum store_durability d,
 static void rotate_killed(const struct run *run)
 {
     rotation(run, STORE_NONE, false, "changes in small segments, killed");
+    rotation(run, STORE_ALWAYS, false,
+             "changes in small segments under STORE_ALWAYS, killed");
 }
 
 static void rotate_power_none(const struct run *run)
@@ -163,13 +165,12 @@ static void merging(const struct run *run, enum store_durability d, bool power,
     expect_int("what was set before the compaction", stored(u.store, 2),
                d == STORE_ALWAYS ? 9 : 14);
     expect_int("what was removed before it", stored(u.store, 0), CRASH_ABSENT);
-    if (d != STORE_ALWAYS) {
-        changes(&u, 17);
-        compacted(&u);
-        expect_int("store_remove", user_remove(&u, 4), 0);
-        expect_int("store_remove", user_remove(&u, 2), 0);
-        compacted(&u);
-    }
+    changes(&u, 17);
+    compacted(&u);
+    expect_int("store_remove",
+               user_remove(&u, d == STORE_ALWAYS ? 1 : 4), 0);
+    expect_int("store_remove", user_remove(&u, 2), 0);
+    compacted(&u);
     expect_int("store_set", user_set(&u, 3, 33), 0);
     if (!keep)
         expect_int("store_close", user_close(&u), 0);
