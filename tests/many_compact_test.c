@@ -596,6 +596,10 @@ static void closes_at_once(const struct run *run)
 
     memset(value, 'v', 1000);
     rig_make(&r, options);
+    expect_int("store_set", rig_put(&r, "key0", "old"), 0);
+    expect_int("store_set", rig_put(&r, "key0", value), 0);
+    expect_int("store_compact", store_compact(r.store), 0);
+    expect_true("it compacts", rig_stats(&r).compactions > 0);
     for (size_t i = 0; i < run->size; i++) {
         key_of(key, i % 200);
         expect_int("store_set", rig_put(&r, key, value), 0);
@@ -634,7 +638,7 @@ static void damaged_input(const struct run *run)
     for (int i = 0, did = 1; did > 0 && i < 100; i++)
         did = compact_some(r.store);
     expect_at_most("logs, when the others are compacted",
-                   files_ending(r.dir, ".log"), logs - KEYS + 2);
+                   files_ending(r.dir, ".log"), logs - KEYS / 2);
     expect_int("I10: the damaged one is still there", access(path, F_OK), 0);
     flip_byte(path, (size_t)st.st_size - RECORD_HEADER - 2);
     check_all("mended", &r);
