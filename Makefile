@@ -224,7 +224,7 @@ $(foreach p,$(POOLS),$(eval $(call bench_pool,$(p))))
 $(B)/bench-table: $(call stage4,bench_table workload) $(TABLE) $(SLAB) $(MINE) $(METER)
 # The same with the table of stage 5.
 $(B)/bench-table-lf: $(call stage4,bench_table workload) $(TABLE_lf) $(SLAB) $(MINE) $(METER)
-$(B)/bench-store: $(call stage4,bench_store workload) \
+$(B)/bench-store: $(call stage4,bench_store workload hist) \
 	$(STORE_LINKED) $(MINE) $(METER)
 $(B)/bench-store: private EXTRA = -lm $(STORE_LIBS)
 $(B)/kvs-bench $(B)/bench-table $(B)/bench-table-lf: private EXTRA := -lm
@@ -238,7 +238,7 @@ LIBS_leveldb := -lleveldb
 LIBS_sqlite  := -lsqlite3
 PEER_STORES  := $(foreach p,leveldb sqlite,$(if $(HAVE_$(p)),$(p)))
 define peer_store
-$(B)/bench-store-$(1): $(call stage4,bench_store workload) $(B)/tests/peer_$(1).o $(MINE) $(METER)
+$(B)/bench-store-$(1): $(call stage4,bench_store workload hist) $(B)/tests/peer_$(1).o $(MINE) $(METER)
 $(B)/bench-store-$(1): private EXTRA = -lm $(LIBS_$(1))
 endef
 $(foreach p,$(PEER_STORES),$(eval $(call peer_store,$(p))))
@@ -463,7 +463,7 @@ $(B)/tests/commit_test $(B)/tests/commit_test.ref: private EXTRA := \
 	$(addprefix -Wl$(comma)--wrap=,fsync fdatasync)
 # What a case steps into, by the test first (tests/many_rig.h).
 hooked := $(addprefix -Wl$(comma)--wrap=,segment_append segment_create \
-	table_update table_insert log_read dir_sync)
+	table_update table_insert log_read dir_sync fstatvfs)
 many_cases := $(call many_tests,crash_store,many_test many_damage_test \
 	many_compact_test many_hard_test many_tomb_test many_crash_test many_rig history_crew \
 	$(HISTORY) $(CRASH))

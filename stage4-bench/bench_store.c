@@ -3,8 +3,12 @@
  *
  * Cells: set one by one and in random order; get at random, with 1 and 2
  * threads; sets in batches of 64; durable sets, with 1 and 16 threads; opening
- * again; and the space after everything was overwritten five times. Every
+ * again; the space after everything was overwritten five times; and, where the
+ * store compacts, gets while nothing else happens and while it does. Every
  * value that comes back is checked.
+ *
+ * Making keys and values and checking them costs something, too: the cells
+ * "loop of ..." are the same loops without a store.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,10 +26,11 @@
 #include "stage2-server/store.h"
 #include "stage2-server/version.h"
 #include "stage4-bench/bench_common.h"
+#include "stage4-bench/hist.h"
 #include "stage4-bench/meter.h"
 #include "stage4-bench/workload.h"
 
-enum { THREADS_MAX = 16, BATCH = 64, OVERWRITES = 5 };
+enum { THREADS_MAX = 16, BATCH = 64, OVERWRITES = 5, SAMPLES = 64 };
 
 struct options {
     const char *engine, *dir;
@@ -38,6 +43,7 @@ struct bench {
     struct report *report;
     struct workload *work;
     struct store *store;
+    struct buf samples[SAMPLES];
     char dir[256];
 };
 
@@ -123,6 +129,42 @@ static int cell(struct bench *b, const char *name, unsigned threads,
     if (!err)
         meter_report(&meter, b->report, "stores", name, b->options->common.subject,
                      threads, "op", (double)done);
+    return err;
+}
+
+/* The loops alone. What get_one checks is looked up in a few values. */
+static int set_nothing(struct bench *b, uint64_t key, struct buf *value)
+{
+    char text[WORK_KEY_MAX];
+
+    work_key(b->work, key, text);
+    return work_value(b->work, key, 1, value);
+}
+
+static int get_nothing(struct bench *b, uint64_t key, struct buf *value)
+{
+    char text[WORK_KEY_MAX];
+    uint64_t version;
+    struct slice sample = buf_slice(&b->samples[key % SAMPLES]);
+
+    work_key(b->work, key, text);
+    return buf_replace(value, sample) ||
+           !work_is_value(b->work, key % SAMPLES, buf_slice(value), &version)
+               ? -ENOMEM : 0;
+}
+
+static int loops(struct bench *b)
+{
+    int err = 0;
+
+    for (uint64_t k = 0; k < SAMPLES && !err; k++)
+        err = work_value(b->work, k, 1, &b->samples[k]);
+    if (!err)
+        err = cell(b, "loop of set", 1, set_nothing);
+    if (!err)
+        err = cell(b, "loop of get", 1, get_nothing);
+    for (int k = 0; k < SAMPLES; k++)
+        buf_release(&b->samples[k]);
     return err;
 }
 
@@ -246,6 +288,105 @@ static int space(struct bench *b)
     return err;
 }
 
+/* ---- gets beside compactions ------------------------------------------------ */
+
+struct disturber {
+    struct bench *bench;
+    pthread_t id;
+    pthread_mutex_t lock;       /* guards stop */
+    bool stop;
+    unsigned rounds;
+    int err;
+};
+
+static bool stopped(struct disturber *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool stop = d->stop;
+    pthread_mutex_unlock(&d->lock);
+    return stop;
+}
+
+/* A tenth of the keys anew, and then a compaction, again and again. */
+static void *disturb(void *arg)
+{
+    struct disturber *d = arg;
+    struct bench *b = d->bench;
+    struct buf value = { 0 };
+
+    while (!d->err && !stopped(d)) {
+        for (uint64_t k = 0; k < b->options->keys / 10 && !d->err; k++)
+            d->err = set_one(b, k * 7919 % b->options->keys, &value);
+        if (!d->err)
+            d->err = store_compact(b->store);
+        d->rounds++;
+    }
+    buf_release(&value);
+    return NULL;
+}
+
+/* Gets, one after the other, and how long each took. */
+static int timed_gets(struct bench *b, const char *name)
+{
+    uint64_t end = clock_now_ns() + (uint64_t)(b->options->common.seconds *
+                                               2e9);
+    struct hist *hist;
+    struct buf value = { 0 };
+    uint64_t done = 0, began = clock_now_ns(), before = began, now = began;
+    int err = hist_create(&hist);
+
+    if (err)
+        return err == -ENOSYS ? 0 : err;    /* not written yet */
+    for (; !err && now < end; before = now, done++) {
+        err = get_one(b, done * 7919 % b->options->keys, &value);
+        now = clock_now_ns();
+        hist_add(hist, now - before);
+    }
+    buf_release(&value);
+    if (!err) {
+        report_add(b->report, "stores", name, b->options->common.subject, 1,
+                   "throughput", "op/s",
+                   (double)done * 1e9 / (double)(now - began));
+        report_add(b->report, "stores", name, b->options->common.subject, 1,
+                   "p99", "ns", (double)hist_percentile(hist, 99));
+    }
+    hist_destroy(hist);
+    return err;
+}
+
+static int beside_compactions(struct bench *b)
+{
+    struct store_stats stats = { .compactions = 0 };
+
+    store_stats(b->store, &stats);
+    if (stats.compactions == 0)
+        return 0;               /* one that does not compact */
+    struct disturber d = { .bench = b };
+    int err = timed_gets(b, "get, quiet");
+    if (err)
+        return err;
+    mutex_init(&d.lock);
+    lock_check(-thread_create(&d.id, disturb, &d), "create");
+    err = timed_gets(b, "get, compacting");
+    mutex_lock(&d.lock);
+    d.stop = true;
+    mutex_unlock(&d.lock);
+    thread_join(d.id);
+    mutex_release(&d.lock);
+    return err ? err : d.err;
+}
+
+static void memory(struct bench *b)
+{
+    struct store_stats stats = { .keys = 0 };
+
+    store_stats(b->store, &stats);
+    if (stats.keys && stats.index_bytes)
+        report_add(b->report, "stores", "memory", b->options->common.subject,
+                   1, "index", "bytes/key",
+                   (double)stats.index_bytes / (double)stats.keys);
+}
+
 /* Is what was set still there after closing and opening? */
 static bool remembers(struct bench *b)
 {
@@ -259,8 +400,9 @@ static bool remembers(struct bench *b)
 /* A store that forgets has nothing durable to measure. */
 static int all_cells(struct bench *b)
 {
-    int err = fill(b);
+    int err = loops(b);
 
+    if (!err) err = fill(b);
     if (!err) err = cell(b, "random set", 1, set_one);
     if (!err) err = cell(b, "random get", 1, get_one);
     if (!err) err = cell(b, "random get", 2, get_one);
@@ -270,8 +412,11 @@ static int all_cells(struct bench *b)
         return 0;
     if (!err) err = cell(b, "durable set", 1, set_one);
     if (!err) err = cell(b, "durable set", 16, set_one);
+    if (!err) err = space(b);
+    if (!err) err = beside_compactions(b);
     if (!err) err = open_again(b);
-    return err ? err : space(b);
+    if (!err) memory(b);
+    return err;
 }
 
 static void remove_dir(const char *path)
@@ -332,6 +477,10 @@ static void print_text(const void *arg, const struct report *report)
                    report_count(value, n));
         else if (strcmp(row->metric, "cpu") == 0)
             printf(" %12s\n", report_time(value, n));
+        else if (strcmp(row->metric, "p99") == 0)
+            printf(" %8s p99\n", report_time(value, n));
+        else if (strcmp(row->metric, "index") == 0)
+            printf("%-28s %8s %12.1f bytes a key\n", row->workload, "", value);
         else if (strcmp(row->metric, "time") == 0)
             printf("%-28s %8s %14s\n", row->workload, "",
                    report_time(value, n));

@@ -233,23 +233,7 @@ if [ -s "$dir/course.tsv" ]; then
 fi
 
 {
-    cat <<'HTML'
-<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>make bench</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body { font: 16px/1.5 sans-serif; color: #1a1a1a; background: #fff; max-width: 50em;
-  margin: 0 auto; padding: 0 1em 3em }
-h1 { font-size: 1.5em; margin: 2em 0 0; border-bottom: 2px solid #1a1a1a }
-h2 { font-size: 1.1em; margin: 1.5em 0 0 } figure { margin: 0 }
-figure p, p { margin: .3em 0 } svg { width: 100%; height: auto; display: block }
-.table { overflow-x: auto } table { border-collapse: collapse; font-size: .85em; width: 100% }
-th, td { padding: .15em .4em; text-align: right; border-bottom: 1px solid #ddd }
-td { white-space: nowrap } tbody th, th:first-child { text-align: left; font-weight: normal }
-thead th { font-weight: bold } .when { color: #555; font-size: .85em }
-.note { border-left: 4px solid #8a6d00; padding-left: .6em }
-</style></head><body>
-HTML
+    cat stage4-bench/page_head.html
     printf '<p>Measured on: %s, %s CPUs, %s memory, %s. The tables in *.tsv have least and most of every figure.</p>\n' \
         "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 | escape)" \
         "$(nproc)" "$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)" \

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -21,7 +22,8 @@ enum {
     SHARE = 50,             /* percent of the time, unless the options say */
     CROWDED = 2,            /* segments of garbage beside as much as is live:
                                from there on writers wait */
-    COMPACTORS_MAX = 8
+    COMPACTORS_MAX = 8,
+    ROOMY = 32              /* segments that fit on the disk: no reserve */
 };
 
 struct background {
@@ -64,12 +66,20 @@ static void wait_until_locked(struct background *b, uint64_t deadline)
 
 /* ---- The reserve --------------------------------------------------------------- */
 
-/* Once there is more than one segment; a small store needs none. */
+static bool disk_is_roomy(const struct store *s)
+{
+    struct statvfs disk;
+
+    return fstatvfs(s->dir.fd, &disk) == 0 &&
+           disk.f_bavail * disk.f_frsize / ROOMY > s->options.segment_size;
+}
+
+/* Looked at before each compaction. */
 static void make_reserve(struct store *s)
 {
     struct stat st;
 
-    if (s->options.read_only ||
+    if (s->options.read_only || disk_is_roomy(s) ||
         fstatat(s->dir.fd, STORE_RESERVE, &st, 0) == 0)
         return;
     int fd = openat(s->dir.fd, STORE_RESERVE, O_WRONLY | O_CREAT | O_CLOEXEC,
@@ -103,22 +113,6 @@ static struct segment *without_hint(struct store *s)
     return found;
 }
 
-static bool closing(struct background *b)
-{
-    mutex_lock(&b->lock);
-    bool yes = b->closing;
-    mutex_unlock(&b->lock);
-    return yes;
-}
-
-static void write_hints(struct background *b)
-{
-    for (struct segment *g; !closing(b) && (g = without_hint(b->store));) {
-        load_write_hint(b->store, g);
-        segments_put_back(&b->store->set, &g, 1);
-    }
-}
-
 /* Whether a compaction may begin; if so this thread works. */
 static bool begin_work(struct background *b)
 {
@@ -135,6 +129,24 @@ static void end_work(struct background *b)
     b->working--;
     cond_broadcast(&b->changed);
     mutex_unlock(&b->lock);
+}
+
+/* A segment whose hint is being written is in hand, so this is work, too: who
+ * compacts alone would pass it over. */
+static void write_hints(struct background *b)
+{
+    struct segment *g = NULL;
+
+    do {
+        if (!begin_work(b))
+            return;
+        g = without_hint(b->store);
+        if (g) {
+            load_write_hint(b->store, g);
+            segments_put_back(&b->store->set, &g, 1);
+        }
+        end_work(b);
+    } while (g);
 }
 
 /* All that is due. */
@@ -246,6 +258,7 @@ void background_leave(struct store *store)
 
     mutex_lock(&b->lock);
     b->held = b->crowded = false;
+    b->wakes++;                 /* hints may not be written yet */
     cond_broadcast(&b->changed);
     mutex_unlock(&b->lock);
 }

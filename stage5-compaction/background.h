@@ -12,9 +12,10 @@
  * writers make garbage faster than that, it stops pausing; and if that is not
  * enough, writers wait (background_admit).
  *
- * The reserve. A compaction needs room before it makes room. So a file with
- * no length but blocks, KVS-RESERVE, holds a segment's worth of the disk; when
- * a compaction finds no room, it gives that back, and tries again.
+ * The reserve. A compaction needs room before it makes room. So on a disk with
+ * room for less than 32 segments a file with no length but blocks,
+ * KVS-RESERVE, holds a segment's worth of it; when a compaction finds no room,
+ * it gives that back, and tries again.
  *
  * Errors:  0 or a negative errno.
  * Threads: any, but for start and stop.

@@ -60,12 +60,13 @@ static int copy_out(struct copies *c)
     return err;
 }
 
+/* The buffer has the room, so it does not move. */
 static struct slice keep(struct copies *c, struct slice slice)
 {
-    struct slice kept = { c->bytes.ptr + c->bytes.len, slice.len };
+    size_t at = c->bytes.len;
 
     buf_append_slice(&c->bytes, slice);
-    return kept;
+    return slice_of(c->bytes.ptr + at, slice.len);
 }
 
 int copies_add(struct copies *c, const struct record *record,

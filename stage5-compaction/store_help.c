@@ -38,7 +38,8 @@ int store_make(struct store **out, const char *dir, const char *engine,
 
     if (o->engine && strcmp(o->engine, engine) != 0)
         return -ENOENT;
-    if (o->durability < STORE_NONE || o->durability > STORE_ALWAYS)
+    enum store_durability wanted = o->durability;
+    if (wanted < STORE_NONE || wanted > STORE_ALWAYS)
         return -EINVAL;
     struct store *s = calloc(1, sizeof *s);
     if (!s)

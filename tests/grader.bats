@@ -316,7 +316,7 @@ scored() {
     xmllint --noout build/grade/junit.xml
     ! grading/files.sh given | grep read.tsv || false
     for bad in '4.6\t16\t' '4.6\tgood\t' '4.5\t3\t'; do
-        printf "$bad\n" >grading/read.tsv
+        printf '%b\n' "$bad" >grading/read.tsv
         grade
         [ "$status" -eq 1 ]
         [[ $output == *"grading/read.tsv:1: "* ]]

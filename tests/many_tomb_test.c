@@ -140,13 +140,6 @@ static void filler(struct tomb *t)
     note_segment(t, rig_active(&t->rig));
 }
 
-/* Behind the active segment comes another, which has no number. */
-static void seal_it(struct tomb *t)
-{
-    expect_int("store_set", rig_put(&t->rig, "filler", "x"), 0);
-    t->fillers++;
-}
-
 /* The files of these go to the side, so that B can bring them back. */
 static void keep_files(struct tomb *t)
 {
@@ -202,6 +195,16 @@ static void step_in(void *arg, struct slice key)
     t->during = NULL;
 }
 
+/* An opening may seal what was active, or go on with it: then it is sealed
+ * now, by a change that has no number. */
+static void seal(struct tomb *t, unsigned long k)
+{
+    if (k == 0 || k > t->n || t->segment[k] != rig_active(&t->rig))
+        return;
+    expect_int("store_set", rig_put(&t->rig, "filler", "x"), 0);
+    t->fillers++;
+}
+
 /* "m2,3", "r2-d" */
 static void merge(struct tomb *t, const char *step)
 {
@@ -212,9 +215,9 @@ static void merge(struct tomb *t, const char *step)
     t->n_last = 0;
     do {
         unsigned long k = strtoul(end + 1, &end, 10);
-        if (k <= t->n && t->segment[k] == rig_active(&t->rig))
-            seal_it(t);     /* a start may go on in the last one */
-        if (k == 0 || k > t->n || !rig_segment(&t->rig, t->segment[k]))
+        seal(t, k);
+        if (k == 0 || k > t->n || t->segment[k] == rig_active(&t->rig) ||
+            !rig_segment(&t->rig, t->segment[k]))
             fail_case(__FILE__, __LINE__, t->steps, "the test's steps name "
                       "a sealed segment that is there", "%lu", k);
         t->last_inputs[t->n_last++] = t->segment[k];

@@ -111,3 +111,9 @@ int store_compact(struct store *store)
     leveldb_compact_range(store->db, NULL, 0, NULL, 0);
     return 0;
 }
+
+void store_stats(struct store *store, struct store_stats *stats)
+{
+    (void)store;
+    *stats = (struct store_stats){ 0 };
+}

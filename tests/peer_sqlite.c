@@ -169,3 +169,9 @@ int store_compact(struct store *store)
                              "PRAGMA wal_checkpoint(TRUNCATE);",
                              NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
 }
+
+void store_stats(struct store *store, struct store_stats *stats)
+{
+    (void)store;
+    *stats = (struct store_stats){ 0 };
+}

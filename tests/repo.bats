@@ -172,7 +172,8 @@ commands() {
     n=0
     while read -r line; do
         case $line in
-        *"make test") continue ;; # we are inside it
+        *"make test") continue ;; # we are inside it, and
+        *"&& make grade") continue ;; # .ci/run does this next
         *"SUBMISSION=handout/lab1")
             for f in $(grading/files.sh yours); do cp "$f" "handout/lab1/$f"; done ;;
         esac

@@ -80,6 +80,10 @@ static void refuses(const struct run *run)
     expect_int("another's directory", store_open(&s, dir, &o), -EMEDIUMTYPE);
     o.engine = "mem";
     expect_int("another's directory", store_open(&s, dir, &o), -EMEDIUMTYPE);
+    o.read_only = true;
+    expect_int("the same, to be read", store_open(&s, dir, &o), -EMEDIUMTYPE);
+    o.read_only = false;
+    expect_int("no directory but a file", store_open(&s, path, &o), -ENOTDIR);
     expect_int("bytes in it", bytes_in(dir), before);
     scratch_remove(dir);
 }

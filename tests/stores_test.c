@@ -35,8 +35,7 @@ static int note_open(const char *name, const char *dir,
     snprintf(noted.dir, sizeof noted.dir, "%s", dir);
     expect_true("an engine is given options", options != NULL);
     noted.options = *options;
-    expect_true("and its own name, or none", !options->engine ||
-                strcmp(options->engine, name) == 0);
+    expect_str("and its own name", options->engine, name);
     noted.options.engine = NULL;
     return noted.answer;
 }

@@ -222,7 +222,7 @@ int store_close(struct store *store)
         err = -EROFS;
     else if (store->active)
         err = segment_seal(store->active);
-    if (!err && store->active)
+    if (!err && store->active && !load_has_hint(store, store->active))
         load_write_hint(store, store->active);
     store_free(store);
     return err;
