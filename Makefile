@@ -715,8 +715,9 @@ grade: ## build, test, check leaks and races, time, score [STAGE=1] [LIGHT=1]
 	@grading/grade.sh $(if $(STAGE),--stage $(STAGE)) $(if $(LIGHT),--light) \
 	 $(if $(SUBMISSION),--submission '$(SUBMISSION)') $(if $(REF),--ref '$(REF)')
 
-peers: ## our server beside redis, memcached and an echo server, in one run
-	@grading/peers.sh
+peers: ## measure beside redis, LMDB, LevelDB and others [PART=server|stores]
+	@$(if $(filter stores,$(PART)),,grading/peers.sh)
+	@$(if $(filter server,$(PART)),,grading/peers_stores.sh)
 
 bench: ## measure and draw build/bench/index.html [SUITE=course] [BENCH=long]
 	@echo 'building what measures'

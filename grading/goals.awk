@@ -9,6 +9,10 @@ FNR == 1 { next }
 {
     value[$2, $3, $4, $5] = $7
     if ($1 == "stores" && !($3 in seen)) { seen[$3]; subject[++subjects] = $3 }
+    if ($1 == "server" && !($3 in served)) {
+        served[$3]
+        server_name[++servers] = $3
+    }
 }
 
 function row(goal, ours, peer, name, ratio, wanted, met) {
@@ -49,7 +53,34 @@ function at_most(goal, ours, wanted) {
     row(goal, ours, "", "", ours, "<= " wanted, ours <= wanted)
 }
 
+# CPU time a request of the server, beside the best of the others, and beside
+# the echo server, which does nothing.
+function server(load, wanted, echo,    i, n, c, best, ours) {
+    ours = value[load, "kvs", 1, "cpu"]
+    for (i = 1; i <= servers; i++) {
+        n = server_name[i]
+        c = value[load, n, 1, "cpu"]
+        if (n != "kvs" && n != "echo" && (best == "" ||
+            c < value[load, best, 1, "cpu"]))
+            best = n
+    }
+    if (ours <= 0) return
+    if (best != "")
+        row("server, " load ", ns CPU", ours, value[load, best, 1, "cpu"],
+            best, value[load, best, 1, "cpu"] / ours, wanted,
+            value[load, best, 1, "cpu"] / ours >= wanted)
+    if (echo)
+        row("server, " load ", x the echo server", ours,
+            value[load, "echo", 1, "cpu"], "echo",
+            ours / value[load, "echo", 1, "cpu"], "<= " echo,
+            ours / value[load, "echo", 1, "cpu"] <= echo)
+}
+
 END {
+    server("depth 1", 1.18, 1.1)
+    server("depth 16", 2.9, 1.3)
+    server("depth 64", 5.5, 1.8)
+    server("depth 16, 10 % set", 2.9)
     best_cpu("set, one kernel write each", "first set", 1, "loop of set", 2.8)
     best_cpu("set in batches of 64", "set, batches of 64", 1, "loop of set", 10)
     best_cpu("get, 1 thread", "random get", 1, "loop of get", 2, "lmdb")

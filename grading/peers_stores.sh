@@ -12,7 +12,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 . grading/lib.sh
 rounds=${ROUNDS:-3} keys=${KEYS:-1000000} cell=${CELL:-1}
-out=build/bench
+out=${OUT:-build/bench}
 where=${TMPDIR:-/tmp}
 mkdir -p "$out"
 build_quietly "$out/build.log" V=rel build/rel/bench-store peer-stores \
@@ -73,7 +73,10 @@ joined() {
 joined "$out/stores.raw" >"$out/stores.tsv"
 joined "$out/tables.raw" >"$out/table-lf.tsv"
 rm -f "$out/stores.raw" "$out/tables.raw"
-awk -f grading/goals.awk "$out/stores.tsv" "$out/table-lf.tsv" >"$out/goals.tsv"
+server=()
+[ ! -s "$out/server.tsv" ] || server=("$out/server.tsv")
+awk -f grading/goals.awk "$out/stores.tsv" "$out/table-lf.tsv" "${server[@]}" \
+    >"$out/goals.tsv"
 awk -F '\t' 'NR == 1 { printf "%-38s %10s %18s %7s %7s\n", "goal", "ours",
         "best peer", "ratio", "wanted"; next }
     { printf "%-38s %10s %18s %7s %7s  %s\n", $1, $2,

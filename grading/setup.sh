@@ -23,7 +23,7 @@ bats bats-support bats-assert jq libxml2-utils libglib2.0-dev libxxhash-dev
 liblmdb-dev pkg-config gnuplot-nox bubblewrap util-linux patch procps git
 ca-certificates'
 EXTRAS='libfiu-dev fiu-utils strace clang libclang-rt-dev
-redis-server redis-tools libhiredis-dev python3-redis memcached
+libleveldb-dev libsqlite3-dev redis-server redis-tools libhiredis-dev python3-redis memcached
 parallel similarity-tester chromium slurm-wlm'
 NEED_ROOT='chromium slurm-wlm'
 SERVICES='redis-server memcached munge slurmctld slurmd sysstat'

@@ -343,3 +343,19 @@ END
         [ "$status" -eq 2 ]
     done
 }
+
+@test "make peers: stores beside others, a row for each goal" {
+    cd "$TOP"
+    make -s V=rel peer-stores build/rel/bench-store >&2
+    run env KEYS=2000 CELL=0.05 ROUNDS=1 TMPDIR="$BATS_TEST_TMPDIR" \
+        OUT="$BATS_TEST_TMPDIR/out" grading/peers_stores.sh
+    [ "$status" -eq 0 ]
+    run awk -F '\t' 'NR == 1 { if ($0 != "goal\tours\tbest peer\tits name\tratio\twanted\tmet") print; next }
+        NF != 7 || $7 !~ /^(yes|no)$/ || $2 <= 0 { print } END { if (NR < 9) print NR }' \
+        "$BATS_TEST_TMPDIR/out/goals.tsv"
+    [ "$output" = "" ]
+    # one row a cell, of the columns that programs rely on
+    run awk -F '\t' 'NF != 10 { print } $2 == "random get" && $5 == "cpu" { n++ }
+        END { if (n < 4) print n }' "$BATS_TEST_TMPDIR/out/stores.tsv"
+    [ "$output" = "" ]
+}
