@@ -14,7 +14,7 @@
 #include "common/little.h"
 
 enum {
-    ROOM = 1024 * 1024,             /* bytes in advance, at a time */
+    ROOM = 1024 * 1024,             /* bytes in advance, at most */
     PUSH = 4 * 1024 * 1024,         /* bytes from one push to the next */
     LABEL_MAX = RECORD_KEY_MAX / 8 - 1
 };
@@ -216,14 +216,16 @@ int segment_open(struct segment **out, const char *path, uint64_t generation,
 /* ---- Writing ----------------------------------------------------------------- */
 
 /* Zeros behind the end, so that the next syncs find the file as long as it
- * was. It is only a favour: where it fails, the records find out. */
+ * was; as many as there are already, so that a small segment does not pay for
+ * a large one. It is only a favour: where it fails, the records find out. */
 static void make_room(struct segment *s, uint64_t until)
 {
     static const unsigned char zeros[64 * 1024];
 
     if (until <= s->roomy)
         return;
-    for (uint64_t end = until + ROOM; s->roomy < end;) {
+    for (uint64_t end = until + (until < ROOM ? until : ROOM);
+         s->roomy < end;) {
         ssize_t n = pwrite(s->fd, zeros, sizeof zeros, (off_t)s->roomy);
 
         if (n <= 0)

@@ -23,8 +23,8 @@
  * segment replaces, little-endian. A log of stage 2 has none: its birth is 0.
  *
  * Room in advance. Under STORE_ALWAYS a sync costs less when the file does not
- * grow: so the active one is extended by zeros, a MiB at a time. They are cut
- * off at sealing; after a crash they are a torn tail.
+ * grow: so the active one is extended by zeros, as many as it has bytes, a MiB
+ * at most. They are cut off at sealing; after a crash they are a torn tail.
  *
  * Errors:     as log.h's.
  * Threads:    append, sync and seal by one thread at a time; reading by any.

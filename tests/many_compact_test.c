@@ -596,6 +596,10 @@ static void closes_at_once(const struct run *run)
 
     memset(value, 'v', 1000);
     rig_make(&r, options);
+    expect_int("store_set", rig_put(&r, "key0", "old"), 0);
+    expect_int("store_set", rig_put(&r, "key0", value), 0);
+    expect_int("store_compact", store_compact(r.store), 0);
+    expect_true("it compacts", rig_stats(&r).compactions > 0);
     for (size_t i = 0; i < run->size; i++) {
         key_of(key, i % 200);
         expect_int("store_set", rig_put(&r, key, value), 0);
