@@ -193,7 +193,7 @@ MANY := $(if $(STUDENT),$(if $(shell grep -ls not_written stage5-compaction/*.c)
 full_store = $(sort $(patsubst $(TABLE),$(TABLE_full),$(if $(and $(MANY),$(filter kvs,$(STORES_IN))),\
 	$(patsubst $(B)/$(SRC_OF_kvs)%,$(B)/$(SRC_OF_many)%,$(1)) $(MANY_PARTS) $(MANY_BASE),$(1))))
 STORE_LINKED := $(call full_store,$(STORE_LINKED))
-FILES_many := $(call stage5,kvs_files kvs_repair kvs_logs segment hint) $(call stage2,kvs_source)
+FILES_many := $(call stage5,kvs_files kvs_repair kvs_logs kvs_hints segment hint) $(call stage2,kvs_source)
 FILES_full := $(if $(MANY),$(FILES_many),$(FILES))
 
 # The programs of the whole course.

@@ -27,7 +27,7 @@ int files_dump(const char *dir);
 
 /* Names every damage by file and offset. 0: none; 1: some. A torn tail is no
  * damage: the next open cuts it. Nor is a bad hint (stage 5): it is named, and
- * that is all. */
+ * that is all; but one that the store would believe, and that is wrong, is. */
 int files_verify(const char *dir);
 
 /* Writes the log anew, with all its sound records, and puts what is damaged

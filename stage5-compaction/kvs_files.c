@@ -157,6 +157,15 @@ static const char *what_is_it(const struct piece *piece)
     return piece->offset == 0 ? " (the file's header)" : "";
 }
 
+static void say(struct verify *v, const char *text)
+{
+    if (!v->first)
+        puts(text);
+    else if (v->all == 0)
+        snprintf(v->first, v->first_size, "%s", text);
+    v->all++;
+}
+
 static int describe(void *arg, const struct piece *piece)
 {
     struct verify *v = arg;
@@ -174,31 +183,45 @@ static int describe(void *arg, const struct piece *piece)
              "%s: damaged at offset %" PRIu64 ", %" PRIu64 " bytes%s",
              v->logs.source.name, piece->offset, piece->len,
              what_is_it(piece));
-    if (!v->first)
-        puts(text);
-    else if (v->all == 0)
-        snprintf(v->first, v->first_size, "%s", text);
+    say(v, text);
     v->damaged++;
-    v->all++;
     return 0;
 }
 
-/* A hint is advice: what is wrong with it changes no answer. */
-static void remark_on_hint(struct verify *v)
+/* A hint is advice: one that is not believed changes no answer. One that is,
+ * and is wrong, no damage of a disk explains. */
+static void remark_on_hint(struct verify *v, size_t i)
+{
+    char name[DIR_NAME_MAX], text[256];
+    int err = logs_check_hint(&v->logs, i);
+
+    hint_name(name, v->logs.all[i].generation);
+    if (err == -EILSEQ) {
+        snprintf(text, sizeof text, "%s: damaged at offset %d: it says other"
+                 " than its log", name, HINT_HEADER);
+        say(v, text);
+    } else if (err != 0 && err != -ENOENT && !v->first) {
+        printf("%s: of no use (damaged, or of another state of its log); that"
+               " is no damage, it is made anew\n", name);
+    }
+}
+
+static void sum_up(const struct verify *v)
 {
     const struct source *s = &v->logs.source;
-    char name[DIR_NAME_MAX];
-    struct hint hint;
+    const struct one_log *log = v->logs.at;
 
-    hint_init(&hint);
-    int err = hint_load(&hint, &s->dir, v->logs.at->generation, s->salt,
-                        s->size);
-    hint_release(&hint);
-    if (err == 0 || err == -ENOENT)
-        return;
-    hint_name(name, v->logs.at->generation);
-    printf("%s: of no use (damaged, or of another state of its log); that is"
-           " no damage, it is made anew\n", name);
+    if (v->has_torn && !log->replaced)
+        printf("%s: a torn tail at offset %" PRIu64 ", %" PRIu64
+               " bytes; the next open cuts it off\n", s->name, v->torn,
+               s->size - v->torn);
+    if (log->empty && !log->bad)
+        printf("%s: nothing in it; the next open removes it\n", s->name);
+    else if (log->replaced && v->damaged == 0)
+        printf("%s: replaced; the next open removes it\n", s->name);
+    else
+        printf("%s: %" PRIu64 " records, %" PRIu64 " damaged places\n",
+               s->name, v->records, v->damaged);
 }
 
 static int verify_log(struct verify *v, size_t i)
@@ -206,21 +229,12 @@ static int verify_log(struct verify *v, size_t i)
     v->records = v->damaged = 0;
     v->has_torn = false;
     int err = logs_each(&v->logs, i, describe, v);
-    if (err || v->first)
+    if (err)
         return err;
-    const struct source *s = &v->logs.source;
-    if (v->has_torn && !v->logs.at->replaced)
-        printf("%s: a torn tail at offset %" PRIu64 ", %" PRIu64
-               " bytes; the next open cuts it off\n", s->name, v->torn,
-               s->size - v->torn);
-    if (v->logs.at->empty && !v->logs.at->bad)
-        printf("%s: nothing in it; the next open removes it\n", s->name);
-    else if (v->logs.at->replaced && v->damaged == 0)
-        printf("%s: replaced; the next open removes it\n", s->name);
-    else
-        printf("%s: %" PRIu64 " records, %" PRIu64 " damaged places\n",
-               s->name, v->records, v->damaged);
-    remark_on_hint(v);
+    if (!v->first)
+        sum_up(v);
+    if (v->damaged == 0 && !v->logs.at->replaced)
+        remark_on_hint(v, i);
     return 0;
 }
 

@@ -52,6 +52,12 @@ int logs_each(struct logs *logs, size_t i, piece_fn *fn, void *arg);
 /* Whether the piece, of the log that is looked at, is damage. */
 bool logs_damaged(const struct logs *logs, const struct piece *piece);
 
+/* Of the log that is looked at, in which there is no damage: does it have a
+ * hint, and does that say what the log says? 0; -ENOENT; -EBADMSG: the store
+ * will not believe it, so it does no harm; -EILSEQ: the store would believe it,
+ * and it is wrong.  (kvs_hints.c) */
+int logs_check_hint(struct logs *logs, size_t i);
+
 /* Whether a record is a label, and whether it makes sense. */
 bool logs_is_label(const struct record *record);
 

@@ -240,6 +240,15 @@ static int make_format(struct repair *r)
     return err ? err : dir_set_format(&r->logs.source.dir, FORMAT);
 }
 
+static void drop_hint(struct repair *r, size_t i)
+{
+    char name[DIR_NAME_MAX];
+
+    hint_name(name, r->logs.all[i].generation);
+    unlinkat(r->logs.source.dir.fd, name, 0);
+    printf("%s: said other than its log, and was removed\n", name);
+}
+
 static int repair_all(struct repair *r)
 {
     bool any = false;
@@ -247,6 +256,11 @@ static int repair_all(struct repair *r)
     for (size_t i = 0; i < r->logs.n; i++) {
         int err = logs_each(&r->logs, i, find_damage, r);
 
+        if (!err && !r->logs.at->replaced &&
+            logs_check_hint(&r->logs, i) == -EILSEQ) {
+            any = true;
+            drop_hint(r, i);
+        }
         if (err > 0) {
             any = true;
             err = make_format(r);

@@ -62,6 +62,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,7 @@ enum {
     PIECE = 4096,           /* table_each copies about so much at a time */
     FIRST_CHUNK = 1 << 20,
     TAG_SHIFT = 48,
-    GRACES = 16             /* for a full slab */
+    GRACES = 100            /* for a full slab */
 };
 
 /* As it lies in the slab. */
@@ -277,6 +278,8 @@ static void *take(struct table *table, size_t size)
         if (stats.waiting == 0)
             break;
         epoch_synchronize(table->epoch);
+        if (i > 1)
+            sched_yield();  /* another thread is about to free some */
         block = slab_alloc(table->slab, size);
     }
     return block;
