@@ -217,22 +217,22 @@ static struct segment *sealed_at(struct store *s, unsigned nth)
     return g;
 }
 
-static bool is_unhinted(void *arg)
+static bool nobody_has_any(void *arg)
 {
     struct store *s = arg;
     bool all = true;
 
     mutex_lock(&s->set.lock);
     for (const struct segment *g = s->set.first; g; g = g->next)
-        all = all && !g->busy && (!g->sealed || g->hinted);
+        all = all && !g->busy;
     mutex_unlock(&s->set.lock);
     return all;
 }
 
 static void merged_alone(struct user *u, unsigned nth)
 {
-    expect_soon("the store at rest", "each sealed segment has its hint",
-                is_unhinted, u->store);
+    expect_soon("the store at rest", "nobody has a segment in hand",
+                nobody_has_any, u->store);
     struct segment *g = sealed_at(u->store, nth);
     expect_true("a sealed segment", g && segments_take(&u->store->set, &g, 1));
     crash_phase("a compaction of one segment");
@@ -333,8 +333,8 @@ static bool killed_at(enum crash_fault_kind kind, unsigned at)
     if (forked(&child)) {
         opened(&u, root, STORE_NONE);
         some_changes(&u, 1);
-        expect_soon("the store at rest", "each sealed segment has its hint",
-                    is_unhinted, u.store);
+        expect_soon("the store at rest", "nobody has a segment in hand",
+                    nobody_has_any, u.store);
         background_leave(u.store);
         crash_fault(&fault);
         _exit(store_compact(u.store) == 0 ? 0 : 9);

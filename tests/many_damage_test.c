@@ -125,6 +125,7 @@ static void damage_behind_a_hint(const struct run *run)
     (void)run;
     rig_make_alone(&r, (struct store_options){ .segment_size = 1 });
     fill(&r);
+    rig_hints(&r);
     rig_close(&r);
     rig_path(path, &r, 3, ".log");
     expect_int("stat", stat(path, &st), 0);

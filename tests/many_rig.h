@@ -37,7 +37,11 @@ int rig_try_open(struct rig *r);
 void rig_close(struct rig *r);
 void rig_leave(struct rig *r);      /* closes and removes all */
 
-/* As in many_test.c all over: texts. */
+/* Sees to it that each sealed segment has a hint, which opening writes if it
+ * is not there; who is alone writes none meanwhile. */
+void rig_hints(struct rig *r);
+
+/* Keys and values that are texts. */
 int rig_put(struct rig *r, const char *key, const char *value);
 int rig_drop(struct rig *r, const char *key);
 void key_of(char key[32], size_t n);

@@ -611,7 +611,7 @@ static void hints_are_advice(const struct run *run)
 
     rig_make_alone(&r, small);
     fill(&r, run->size);
-    rig_quiet(&r);
+    rig_hints(&r);
     rig_close(&r);
     for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
         char tried[80];
@@ -634,7 +634,7 @@ static void hint_of_another(const struct run *run)
 
     rig_make_alone(&r, small);
     fill(&r, run->size);
-    rig_quiet(&r);
+    rig_hints(&r);
     rig_close(&r);
     rig_path(path, &r, 2, ".hint");
     size_t n = read_file(path, bytes, sizeof bytes);
