@@ -232,6 +232,7 @@ static void collects_all(const struct run *run)
     int did = 1;
 
     rig_make_alone(&r, options);
+    rig_compacts(&r);
     for (size_t i = 0; i < run->size; i++) {
         key_of(key, next_random(&random) % KEYS);
         expect_int("store_set", rig_put(&r, key, key), 0);
@@ -267,6 +268,7 @@ static void space_settles(const struct run *run)
     struct rig r;
 
     rig_make(&r, options);
+    rig_compacts(&r);
     for (size_t round = 0; round <= 5; round++)
         for (size_t i = 0; i < run->size; i++) {
             key_of(key, i);
@@ -574,6 +576,7 @@ static void in_a_thread_of_its_own(const struct run *run)
     struct rig r;
 
     rig_make(&r, options);
+    rig_compacts(&r);
     hook_set(HOOK_MAKE, made_here, &made);
     for (size_t i = 0; i < run->size; i++)
         expect_int("store_set", rig_put(&r, "key0", "some value"), 0);

@@ -45,6 +45,14 @@ void rig_make_alone(struct rig *r, struct store_options options)
     rig_open(r);
 }
 
+void rig_compacts(struct rig *r)
+{
+    struct segment *inputs[COMPACT_INPUTS];
+
+    expect_int("compact_pick of a fresh store",
+               compact_pick(r->store, inputs, true), 0);
+}
+
 void rig_close(struct rig *r)
 {
     expect_int("store_close", store_close(r->store), 0);

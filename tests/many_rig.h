@@ -28,6 +28,10 @@ struct rig {
 void rig_make(struct rig *r, struct store_options options);
 /* The same, alone. */
 void rig_make_alone(struct rig *r, struct store_options options);
+
+/* Asks compact_pick of a fresh store: where compaction is not written, a case
+ * that waits for the compactors ends here, and says so. */
+void rig_compacts(struct rig *r);
 void rig_open(struct rig *r);
 int rig_try_open(struct rig *r);
 void rig_close(struct rig *r);

@@ -549,6 +549,7 @@ static void churn_beside_old(const struct run *run)
     size_t most = 0;
 
     rig_make(&r, options);
+    rig_compacts(&r);
     fill_old(&r, 60);
     size_t live = rig_stats(&r).live_bytes;
     for (size_t i = 0; i < run->size; i++) {
