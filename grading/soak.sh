@@ -21,6 +21,8 @@ segment=$((1 << 20)) keys=8000 samples=build/soak/soak.tsv
     die "soak: it does not compile"
 dir=$(mktemp -d "$(ram_disk)/kvs-soak-XXXXXX") || exit 2
 server='' load='' crew=''
+# It runs in the end, as the trap says.
+# shellcheck disable=SC2317
 end() {
     local pid
     for pid in $crew $load $server; do kill -KILL "$pid" 2>/dev/null; done

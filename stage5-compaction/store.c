@@ -299,7 +299,7 @@ static void note_generation(struct store *s, uint64_t generation)
 }
 
 /* Opens it and adds it to the set. One whose making was interrupted has
- * nothing in it: *empty is its generation. */
+ * nothing in it: *empty is the first one's generation. */
 static int open_one(struct store *s, uint64_t generation, uint64_t *empty)
 {
     struct segment *segment = NULL;
@@ -307,7 +307,8 @@ static int open_one(struct store *s, uint64_t generation, uint64_t *empty)
 
     note_generation(s, generation);
     if (err == -ENODATA) {
-        *empty = generation;
+        if (*empty == 0)
+            *empty = generation;
         return 0;
     }
     if (err)

@@ -296,6 +296,26 @@ unchanged() {
     all_there
 }
 
+@test "an emptied log is missed, also when making the last one was interrupted" {
+    log=$(logs | head -n 1)
+    : >"$D/$log"
+    rm -f "$D/${log%.log}.hint"
+    last=$(printf '%08d.log' $((10#$(logs | tail -n 1 | cut -d. -f1) + 1)))
+    : >"$D/$last"
+    unchanged kvs verify
+    [ "$status" -eq 1 ] && grep -q "^$log: damaged" "$T/out" || show
+    for word in "get key1" "set key1 x"; do
+        # shellcheck disable=SC2086
+        unchanged kvs $word
+        refused 1 "$log"
+    done
+    kvs repair
+    [ "$status" -eq 0 ] || show
+    kvs set key1 x && silent
+    kvs verify
+    [ "$status" -eq 0 ] || show
+}
+
 @test "a bad hint is named, is no damage, and changes no answer" {
     hints=$(find "$D" -name '*.hint' -printf '%f\n' | sort)
     [ -n "$hints" ]
