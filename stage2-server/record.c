@@ -212,9 +212,24 @@ int record_scan_next(struct record_scan *scan, struct record *out)
     return 1;
 }
 
+/* How many places from `at` on cannot begin a record, for there is a zero
+ * where its kind would be: a file may have a MiB of zeros at its end. */
+static uint64_t count_kindless(struct record_scan *scan, uint64_t at)
+{
+    static const unsigned char zeros[8];
+    const unsigned char *bytes;
+    uint64_t n = 0;
+
+    while (look(scan, at + n, RECORD_HEADER, &bytes) == RECORD_HEADER &&
+           memcmp(bytes + 24, zeros, sizeof zeros) == 0)
+        n += sizeof zeros;
+    return n;
+}
+
 int record_scan_resync(struct record_scan *scan, struct record *out)
 {
     for (uint64_t at = scan->offset + 1; at < scan->size; at++) {
+        at += count_kindless(scan, at);
         long n = record_at(scan, at, out);
 
         if (n > 0) {
