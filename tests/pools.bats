@@ -212,15 +212,15 @@ C
         run "$TOP/build/dbg/tests/contract_test" "$row"
         [ "$status" -eq 1 ]
         [[ $output == *"\"$word\", which it is not"* ]]
-        [[ $output == *"at:       $table:$(grep -n "^$row[[:space:]]" right | cut -d: -f1)"* ]]
+        [[ $output == *"at:       $table:$(grep -n "^${row}[[:space:]]" right | cut -d: -f1)"* ]]
         # A word that the table does not offer, with those that it does.
-        sed "s/^\($row[[:space:]].*\)$/\1s/" right >$table
+        sed "s/^\(${row}[[:space:]].*\)$/\1s/" right >$table
         run "$TOP/build/dbg/tests/contract_test" "$row"
         [ "$status" -eq 1 ]
         words=${output##*not one of: } words=${words%%$'\n'*}
         [[ ", $words," == *", $word,"* ]]
         for w in ${words//,/}; do
-            grep -B4 "^$row[[:space:]]" right | grep -q "^#.*\b$w\b"
+            grep -B4 "^${row}[[:space:]]" right | grep -q "^#.*\b$w\b"
         done
         [[ $output != *seed* ]]
     done
