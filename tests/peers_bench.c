@@ -7,7 +7,8 @@
  *
  * PROTOCOL is kvs, resp, memcached or echo (the request comes back as it is;
  * the second form is such a server: it prints its port). The keys are loaded
- * first. Then each connection sends DEPTH requests in one piece, waits for
+ * first, and what the server does for that afterwards is waited for, seven
+ * seconds at most. Then each connection sends DEPTH requests in one piece, waits for
  * their replies, and again, until REQUESTS were answered. Every byte of every
  * reply is compared with what must come.
  *
@@ -37,7 +38,9 @@
 #include "tests/answer.h"
 
 enum { KEYS = 100000, KEY = 16, VALUE = 100, CONNECTIONS_MAX = 1024,
-       CHUNK = 64 << 10, SERVER_EVENTS = 256 };
+       CHUNK = 64 << 10, SERVER_EVENTS = 256,
+    IDLE_LOOKS = 6, IDLE_NS = 20000000
+};
 
 static void fail(const char *format, ...)
     __attribute__((noreturn, format(printf, 1, 2)));
@@ -362,6 +365,20 @@ static uint64_t cpu_of(const char *pid)
     return all;
 }
 
+/* Until the process has used next to nothing for more than a second (ours
+ * begins to tidy after a second of quiet). */
+static void wait_until_idle(const char *pid)
+{
+    for (int i = 0; i < IDLE_LOOKS; i++) {
+        uint64_t before = cpu_of(pid);
+
+        nanosleep(&(struct timespec){ .tv_sec = 1, .tv_nsec = 200000000 },
+                  NULL);
+        if (cpu_of(pid) - before < IDLE_NS)
+            return;
+    }
+}
+
 /* ---- the echo server: the least that a server can do ---------------------- */
 
 static _Noreturn void echo_server(void)
@@ -429,6 +446,7 @@ int main(int argc, char **argv)
     connect_all(argv[2]);
     load.depth = 64;
     run_load(KEYS, true);
+    wait_until_idle(pid);
     load.depth = depth;
     run_load(requests / 10, false);     /* to warm up */
     uint64_t wall = clock_now_ns(), mine = clock_cpu_ns(), cpu = cpu_of(pid);
