@@ -14,7 +14,7 @@
 
 static const char log_suffix[] = ".log";
 
-/* ---- The marker ------------------------------------------------------------ */
+/* ---- The marker ---------------------------------------------------------- */
 
 /* Takes "engine NAME" and "format N" lines; leaves others to the engine. */
 static int parse_line(const char *line, struct dir *dir)
@@ -104,7 +104,7 @@ static int write_marker(const struct dir *dir, const char *engine,
     return dir_sync(dir);
 }
 
-/* ---- The directory ---------------------------------------------------------- */
+/* ---- The directory ------------------------------------------------------- */
 
 /* The directory's name is on the disk, too. (Whoever made it may have been
  * killed before it came to that.) */
@@ -206,7 +206,7 @@ int dir_sync(const struct dir *dir)
     return fsync(dir->fd) != 0 ? -errno : 0;
 }
 
-/* ---- Names ------------------------------------------------------------------- */
+/* ---- Names --------------------------------------------------------------- */
 
 void dir_log_name(char name[DIR_NAME_MAX], uint64_t generation)
 {

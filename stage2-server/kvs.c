@@ -48,7 +48,7 @@ static const struct args args = {
     .words_max = WORDS_MAX,
 };
 
-/* ---- The store ------------------------------------------------------------------ */
+/* ---- The store ----------------------------------------------------------- */
 
 enum mode { MAKE, CHANGE, READ };
 
@@ -202,7 +202,7 @@ static int do_stats(const char *dir, char **words)
     return close_store(store, 0);
 }
 
-/* ---- The files -------------------------------------------------------------------- */
+/* ---- The files ----------------------------------------------------------- */
 
 /* The files of another engine's store are its own affair. */
 static int ended_files(const char *dir, const char *word, int err)
@@ -230,7 +230,7 @@ static int do_repair(const char *dir, char **words)
     return ended_files(dir, words[0], files_repair(dir));
 }
 
-/* ---- What to do --------------------------------------------------------------------- */
+/* ---- What to do ---------------------------------------------------------- */
 
 static const struct command {
     const char *name;

@@ -8,7 +8,7 @@
 #include "stage2-server/quote.h"
 #include "stage2-server/table.h"
 
-/* ---- dump ------------------------------------------------------------------ */
+/* ---- dump ---------------------------------------------------------------- */
 
 struct dump {
     const struct source *source;
@@ -119,7 +119,7 @@ int files_dump(const char *dir)
     return err;
 }
 
-/* ---- verify ------------------------------------------------------------------ */
+/* ---- verify -------------------------------------------------------------- */
 
 struct verify {
     const struct source *source;

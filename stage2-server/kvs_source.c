@@ -11,7 +11,7 @@
 
 enum { FORMAT = 1 };
 
-/* ---- Pieces ------------------------------------------------------------------ */
+/* ---- Pieces -------------------------------------------------------------- */
 
 /* (A copy of a segment is younger than all values in it: none of them can hold
  * its records.) */
@@ -110,7 +110,7 @@ bool source_damaged(const struct source *s, const struct piece *piece)
     return piece->offset < s->durable;
 }
 
-/* ---- Opening ------------------------------------------------------------------ */
+/* ---- Opening ------------------------------------------------------------- */
 
 /* As log_open sees it: cut off, or it never reached the disk. */
 static bool is_torn_header(const unsigned char *header, uint64_t size)

@@ -60,7 +60,7 @@ struct log_file {
     const unsigned char *windows[WINDOWS];
 };
 
-/* ---- Windows ---------------------------------------------------------------- */
+/* ---- Windows ------------------------------------------------------------- */
 
 /* Maps what the log has grown into. A mapping may be longer than the file:
  * nobody looks behind the end. */
@@ -94,7 +94,7 @@ static ssize_t read_at(const struct log_file *log, void *to, size_t len,
     return err ? err : (ssize_t)len;
 }
 
-/* ---- Writing ---------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------- */
 
 static int write_at(int fd, const unsigned char *from, size_t len,
                     uint64_t offset)
@@ -225,7 +225,7 @@ int log_mark(struct log_file *log)
     return err ? err : write_batch(log);
 }
 
-/* ---- Opening ---------------------------------------------------------------- */
+/* ---- Opening ------------------------------------------------------------- */
 
 static int write_header(struct log_file *log)
 {
@@ -316,7 +316,7 @@ uint64_t log_end(struct log_file *log)
     return log->end;
 }
 
-/* ---- Reading ---------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------- */
 
 static int check_record(const struct log_file *log, const unsigned char *bytes,
                         size_t len, struct slice key, struct record *record)
@@ -359,7 +359,7 @@ void log_expect(struct log_file *log, const struct log_position *position)
         __builtin_prefetch(log->windows[window] + at + i * LINE);
 }
 
-/* ---- Replaying --------------------------------------------------------------- */
+/* ---- Replaying ----------------------------------------------------------- */
 
 /* What a replay has found so far. */
 struct replay {

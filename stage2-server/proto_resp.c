@@ -14,7 +14,7 @@ enum {
 
 static const size_t LENGTH_MAX = PROTO_HEADER + (size_t)PROTO_BODY_MAX;
 
-/* ---- words --------------------------------------------------------------------- */
+/* ---- words --------------------------------------------------------------- */
 
 /* Marks: of an item whose key is a bulk string, of one that is inline. */
 enum { MARK_BULK = 0x10, MARK_INLINE = 0x18 };
@@ -159,7 +159,7 @@ static ssize_t parse_line(unsigned char *at, size_t left, struct words *w,
     return err ? err : lf + 1 - start;
 }
 
-/* ---- the items of a batch -------------------------------------------------------- */
+/* ---- the items of a batch ------------------------------------------------ */
 
 bool proto_resp_marked(unsigned char first)
 {

@@ -54,7 +54,7 @@ void resp_make_batch(struct words *w, enum proto_op op, size_t count,
 /* What the command asks. 0; or an error, with which the connection ends. */
 int resp_take(struct words *w, struct proto_request *out);
 
-/* ---- replies, appended ---------------------------------------------------- */
+/* ---- replies, appended --------------------------------------------------- */
 
 int resp_begin(struct buf *to, const struct proto_request *request,
                size_t *start);

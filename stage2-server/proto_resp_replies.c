@@ -101,7 +101,7 @@ int resp_put_status(struct buf *to, enum proto_status status)
     return err ? err : resp_put_text(to, "\r\n");
 }
 
-/* ---- what the server has put there ----------------------------------------------- */
+/* ---- what the server has put there --------------------------------------- */
 
 /* "name value" lines become "name:value". */
 static int put_info(struct buf *to, struct slice stats)

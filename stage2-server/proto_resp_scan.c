@@ -13,7 +13,7 @@ enum {
     SCAN_BYTES = 1024 * 1024        /* and no more than this (but one) */
 };
 
-/* ---- patterns --------------------------------------------------------------------- */
+/* ---- patterns ------------------------------------------------------------ */
 
 /* Whether the pattern's first piece, which is no '*', takes c. How long that
  * piece is, into *len. */
@@ -101,7 +101,7 @@ int resp_put_config(struct buf *to, struct slice pattern)
     return err;
 }
 
-/* ---- scan ------------------------------------------------------------------------- */
+/* ---- scan ---------------------------------------------------------------- */
 
 struct scan {
     struct slice pattern;

@@ -24,7 +24,7 @@ static uint32_t checksum(const void *bytes, size_t len, uint64_t salt)
     return (uint32_t)XXH3_64bits_withSeed(bytes, len, salt);
 }
 
-/* ---- The file's header ----------------------------------------------------- */
+/* ---- The file's header --------------------------------------------------- */
 
 void record_file_header(unsigned char out[RECORD_FILE_HEADER], uint64_t salt)
 {
@@ -47,7 +47,7 @@ int record_parse_file(const unsigned char header[RECORD_FILE_HEADER],
     return 0;
 }
 
-/* ---- Records ---------------------------------------------------------------- */
+/* ---- Records ------------------------------------------------------------- */
 
 static int check(const struct record *record)
 {
@@ -138,7 +138,7 @@ long record_parse(const void *bytes, size_t len, uint64_t salt,
     return (long)size;
 }
 
-/* ---- Scanning ---------------------------------------------------------------- */
+/* ---- Scanning ------------------------------------------------------------ */
 
 void record_scan_init(struct record_scan *scan, int fd, uint64_t salt,
                       uint64_t offset, uint64_t size)

@@ -296,7 +296,7 @@ static bool pool_grow(struct slab *slab)
     return true;
 }
 
-/* ---- Blocks of a page ----------------------------------------------------- */
+/* ---- Blocks of a page ---------------------------------------------------- */
 
 static void *take_locked(struct slab *slab, struct lane *lane,
                          struct page *page)
@@ -378,7 +378,7 @@ static void *take_anywhere(struct slab *slab, struct lane *own, unsigned class,
     return block;
 }
 
-/* ---- Blocks that are runs, or chunks -------------------------------------- */
+/* ---- Blocks that are runs, or chunks ------------------------------------- */
 
 /* A chunk of its own, which goes back to the system with its block. */
 static void *huge_alloc_locked(struct slab *slab, size_t size)
@@ -447,7 +447,7 @@ static void big_free(struct slab *slab, struct page *page)
     mutex_unlock(&slab->pool);
 }
 
-/* ---- What slab.h promises -------------------------------------------------- */
+/* ---- What slab.h promises ------------------------------------------------ */
 
 /* Threads get numbers in the order in which they first come here; the number
  * chooses the lane. Nothing but speed depends on it. */

@@ -90,7 +90,7 @@ struct store {
     pthread_t timer;
 };
 
-/* ---- Small things ------------------------------------------------------------ */
+/* ---- Small things -------------------------------------------------------- */
 
 static void view_share(struct store *s)
 {
@@ -165,7 +165,7 @@ static int sync_locked(struct store *s)
     return 0;
 }
 
-/* ---- The index ---------------------------------------------------------------- */
+/* ---- The index ----------------------------------------------------------- */
 
 struct move {
     bool remove;
@@ -213,7 +213,7 @@ static int learn_locked(struct store *s, const struct record *record,
     return 0;
 }
 
-/* ---- A batch -------------------------------------------------------------------- */
+/* ---- A batch ------------------------------------------------------------- */
 
 /* What the changes planned so far make of a key; no key: a free slot. */
 struct pending {
@@ -498,7 +498,7 @@ int store_apply(struct store *store, struct store_op *ops, size_t n)
     return err;
 }
 
-/* ---- The plain calls --------------------------------------------------------------- */
+/* ---- The plain calls ----------------------------------------------------- */
 
 int store_get(struct store *store, struct slice key, struct buf *value)
 {
@@ -604,7 +604,7 @@ const char *store_engine(struct store *store)
     return engine_name;
 }
 
-/* ---- Compaction ---------------------------------------------------------------------- */
+/* ---- Compaction ---------------------------------------------------------- */
 
 struct path {
     char text[PATH_MAX + DIR_NAME_MAX + sizeof DIR_NEW];
@@ -829,7 +829,7 @@ static void compact_if_due_locked(struct store *s)
                                               : 2 * dead;
 }
 
-/* ---- Once a second ---------------------------------------------------------------------- */
+/* ---- Once a second ------------------------------------------------------- */
 
 static void *tick(void *arg)
 {
@@ -869,7 +869,7 @@ static void timer_stop(struct store *s)
     thread_join(s->timer);
 }
 
-/* ---- Opening and closing ------------------------------------------------------------------ */
+/* ---- Opening and closing ------------------------------------------------- */
 
 static int find_newest(void *arg, const char *name)
 {

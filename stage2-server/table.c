@@ -162,7 +162,7 @@ static int check_key(struct slice key)
     return key.len == 0 ? -EINVAL : key.len > UINT32_MAX ? -EMSGSIZE : 0;
 }
 
-/* ---- Chains --------------------------------------------------------------- */
+/* ---- Chains -------------------------------------------------------------- */
 
 static struct line *chain_locked(const struct place *at)
 {
@@ -252,7 +252,7 @@ static void chain_remove_locked(struct table *table, struct place *at)
     slab_free(table->slab, line);
 }
 
-/* ---- Growing -------------------------------------------------------------- */
+/* ---- Growing ------------------------------------------------------------- */
 
 static int buckets_create(struct stripe *s, size_t count)
 {
@@ -328,7 +328,7 @@ static void grow_locked(struct table *table, struct stripe *s)
     s->count = to.count;
 }
 
-/* ---- Creating and destroying ---------------------------------------------- */
+/* ---- Creating and destroying --------------------------------------------- */
 
 static int stripes_create(struct table *table, size_t buckets)
 {
@@ -397,7 +397,7 @@ void table_destroy(struct table *table)
     free(table);
 }
 
-/* ---- The calls on one key -------------------------------------------------- */
+/* ---- The calls on one key ------------------------------------------------ */
 
 static int full(const struct table *table)
 {
@@ -603,7 +603,7 @@ int table_update(struct table *table, struct slice key, table_update_fn *fn,
     }
 }
 
-/* ---- All pairs -------------------------------------------------------------- */
+/* ---- All pairs ----------------------------------------------------------- */
 
 static int copy_chain(struct buf *piece, const struct line *line)
 {
@@ -668,7 +668,7 @@ int table_each(struct table *table, table_each_fn *fn, void *arg)
     return err;
 }
 
-/* ---- How many, how much ------------------------------------------------------ */
+/* ---- How many, how much -------------------------------------------------- */
 
 size_t table_count(struct table *table)
 {

@@ -130,7 +130,7 @@ static _Thread_local bool left;
 
 static void *worker_main(void *arg);
 
-/* ---- queues ---------------------------------------------------------------- */
+/* ---- queues -------------------------------------------------------------- */
 
 /* The deques, and behind them the inboxes. */
 static struct queue *queue_at(struct pool *pool, unsigned i)
@@ -198,7 +198,7 @@ static size_t count_of(struct queue *q)
     return n;
 }
 
-/* ---- sleeping and waking --------------------------------------------------- */
+/* ---- sleeping and waking ------------------------------------------------- */
 
 static void crowd_init(struct crowd *c)
 {
@@ -269,7 +269,7 @@ static void tell(struct pool *pool, struct crowd *c)
     }
 }
 
-/* ---- waiting for the end ---------------------------------------------------- */
+/* ---- waiting for the end ------------------------------------------------- */
 
 /* I4: first all that have ended, then all that were accepted. */
 static bool all_ended(struct pool *pool)
@@ -313,7 +313,7 @@ void pool_wait(struct pool *pool)
     unlock_and_wake(pool, &pool->waiters, true);
 }
 
-/* ---- a worker's jobs -------------------------------------------------------- */
+/* ---- a worker's jobs ----------------------------------------------------- */
 
 /* The next of its own; counts the job before as ended. */
 static bool take_own(struct worker *w, struct job *job)
@@ -464,7 +464,7 @@ static bool next_job(struct worker *w, struct job *job)
     return true;
 }
 
-/* ---- threads ------------------------------------------------------------------ */
+/* ---- threads ------------------------------------------------------------- */
 
 static void join_dead(struct worker *w)
 {
@@ -520,7 +520,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-/* ---- create and destroy --------------------------------------------------------- */
+/* ---- create and destroy -------------------------------------------------- */
 
 static void release(struct pool *pool)
 {
@@ -644,7 +644,7 @@ void pool_destroy(struct pool *pool)
     release(pool);
 }
 
-/* ---- submitting --------------------------------------------------------------------- */
+/* ---- submitting ---------------------------------------------------------- */
 
 /* Room that nobody has been granted; first what was started, then what was
  * accepted, so never too much. */

@@ -122,7 +122,7 @@ static int fail_locked(struct store *s, int err)
     return err;
 }
 
-/* ---- the map and the file -------------------------------------------------- */
+/* ---- the map and the file ------------------------------------------------ */
 
 /* The unnamed database always has this number, once it was opened. */
 static const MDB_dbi MAIN = 1;
@@ -223,7 +223,7 @@ static int grow(struct store *s)
     return err;
 }
 
-/* ---- transactions that read ----------------------------------------------------- */
+/* ---- transactions that read ---------------------------------------------- */
 
 /* One that is idle, or NULL: the caller may make one. */
 static MDB_txn *take_idle(struct store *s)
@@ -295,7 +295,7 @@ static void read_end(struct store *s, MDB_txn *txn)
     view_leave(s);
 }
 
-/* ---- operations ---------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------- */
 
 static MDB_val val_of(struct slice slice)
 {
@@ -500,7 +500,7 @@ int store_apply(struct store *store, struct store_op *ops, size_t n)
     return err;
 }
 
-/* ---- the plain calls -------------------------------------------------------------- */
+/* ---- the plain calls ----------------------------------------------------- */
 
 int store_get(struct store *store, struct slice key, struct buf *value)
 {
@@ -539,7 +539,7 @@ int store_remove(struct store *store, struct slice key)
                                                .key = key });
 }
 
-/* ---- a scan, in pieces ------------------------------------------------------------- */
+/* ---- a scan, in pieces --------------------------------------------------- */
 
 /* Pairs that were copied out of one transaction: so fn is called with none,
  * may take its time, and may change the store. */
@@ -643,7 +643,7 @@ int store_scan(struct store *store, store_scan_fn *fn, void *arg)
     return answer;
 }
 
-/* ---- the disk ---------------------------------------------------------------------- */
+/* ---- the disk ------------------------------------------------------------ */
 
 static int sync_locked(struct store *s)
 {
@@ -745,7 +745,7 @@ int store_compact(struct store *store)
     return err;
 }
 
-/* ---- the statistics ------------------------------------------------------------------ */
+/* ---- the statistics ------------------------------------------------------ */
 
 static uint64_t file_size(struct store *s, const char *name)
 {
@@ -801,7 +801,7 @@ const char *store_engine(struct store *store)
     return engine_name;
 }
 
-/* ---- opening and closing ---------------------------------------------------------------- */
+/* ---- opening and closing ------------------------------------------------- */
 
 static void locks_init(struct store *s)
 {

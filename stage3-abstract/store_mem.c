@@ -63,7 +63,7 @@ int store_close(struct store *store)
     return 0;
 }
 
-/* ---- one key --------------------------------------------------------------- */
+/* ---- one key ------------------------------------------------------------- */
 
 static int check_key(struct slice key)
 {
@@ -128,7 +128,7 @@ int store_remove(struct store *store, struct slice key)
     return err ? err : table_delete(store->table, key);
 }
 
-/* ---- batches --------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------- */
 
 static int get_op(struct store *s, struct store_op *op)
 {
@@ -178,7 +178,7 @@ int store_apply(struct store *store, struct store_op *ops, size_t n)
     return 0;
 }
 
-/* ---- all of it ---------------------------------------------------------------- */
+/* ---- all of it ----------------------------------------------------------- */
 
 int store_scan(struct store *store, store_scan_fn *fn, void *arg)
 {

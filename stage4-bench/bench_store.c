@@ -290,7 +290,7 @@ static int space(struct bench *b)
     return err;
 }
 
-/* ---- gets beside compactions ------------------------------------------------ */
+/* ---- gets beside compactions --------------------------------------------- */
 
 struct disturber {
     struct bench *bench;

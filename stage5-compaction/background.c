@@ -66,7 +66,7 @@ static void wait_until_locked(struct background *b, uint64_t deadline)
         wait_once_locked(b, deadline);
 }
 
-/* ---- The reserve --------------------------------------------------------------- */
+/* ---- The reserve --------------------------------------------------------- */
 
 static bool disk_is_roomy(const struct store *s)
 {
@@ -99,7 +99,7 @@ bool background_spend_reserve(struct store *store)
     return unlinkat(store->dir.fd, STORE_RESERVE, 0) == 0;
 }
 
-/* ---- Compactors ------------------------------------------------------------------ */
+/* ---- Compactors ---------------------------------------------------------- */
 
 static struct segment *without_hint(struct store *s)
 {
@@ -319,7 +319,7 @@ bool background_pause(struct store *store, uint64_t worked_ns)
     return stop;
 }
 
-/* ---- Writers ------------------------------------------------------------------------ */
+/* ---- Writers ------------------------------------------------------------- */
 
 void background_judge(struct store *store)
 {
@@ -349,7 +349,7 @@ void background_admit(struct store *store)
     mutex_unlock(&b->lock);
 }
 
-/* ---- Once a second -------------------------------------------------------------------- */
+/* ---- Once a second ------------------------------------------------------- */
 
 static void *tick(void *arg)
 {
@@ -366,7 +366,7 @@ static void *tick(void *arg)
     return NULL;
 }
 
-/* ---- Starting and stopping ------------------------------------------------------------- */
+/* ---- Starting and stopping ----------------------------------------------- */
 
 int background_start(struct store *store)
 {

@@ -77,7 +77,7 @@ static void group_release(struct group *g)
     free(g->newest);
 }
 
-/* ---- Foreseeing ------------------------------------------------------------ */
+/* ---- Foreseeing ---------------------------------------------------------- */
 
 static int judge_key(struct slice key)
 {
@@ -203,7 +203,7 @@ static void foresee_batch(struct group *g, struct store_op *ops, size_t n,
     }
 }
 
-/* ---- Doing ------------------------------------------------------------------ */
+/* ---- Doing --------------------------------------------------------------- */
 
 /* Asks for the records that the gets will read, before the first is read. */
 static void expect_values(struct group *g, const struct store_op *ops,

@@ -38,7 +38,7 @@ enum {
     SMALL = 8                       /* an eighth of a segment */
 };
 
-/* ---- Choosing ------------------------------------------------------------------ */
+/* ---- Choosing ------------------------------------------------------------ */
 
 static int by_share(const void *a, const void *b)
 {
@@ -99,7 +99,7 @@ size_t compact_pick(struct store *store, struct segment **inputs, bool all)
     return segments_take(&store->set, inputs, n) ? n : 0;
 }
 
-/* ---- Copying --------------------------------------------------------------------- */
+/* ---- Copying ------------------------------------------------------------- */
 
 struct compaction {
     struct store *store;
@@ -157,7 +157,7 @@ static int copy_all(struct compaction *c)
     return err ? err : copies_end(&c->copies);
 }
 
-/* ---- The new segment ------------------------------------------------------------------ */
+/* ---- The new segment ----------------------------------------------------- */
 
 static int begin_output(struct compaction *c)
 {
@@ -226,7 +226,7 @@ static int make_output(struct compaction *c)
     return err;
 }
 
-/* ---- The index -------------------------------------------------------------------------- */
+/* ---- The index ----------------------------------------------------------- */
 
 struct switching {
     struct compaction *c;
@@ -283,7 +283,7 @@ static int switch_index(struct compaction *c)
     return err ? store_fail(c->store, err) : 0;
 }
 
-/* ---- The end of the inputs ---------------------------------------------------------------- */
+/* ---- The end of the inputs ----------------------------------------------- */
 
 static int unlink_inputs(struct compaction *c)
 {

@@ -110,7 +110,7 @@ struct epoch {
     struct lane lane[LANES];
 };
 
-/* ---- Creating, readers ----------------------------------------------------- */
+/* ---- Creating, readers --------------------------------------------------- */
 
 int epoch_create(struct epoch **out)
 {
@@ -180,7 +180,7 @@ void epoch_leave(struct epoch_reader *reader)
         reader_exit(&reader->slot);
 }
 
-/* ---- Bags -------------------------------------------------------------------- */
+/* ---- Bags ---------------------------------------------------------------- */
 
 /* Bags with tags below the answer may go. `now` is read first: see 2. */
 static uint64_t scan(struct epoch *epoch)
@@ -264,7 +264,7 @@ static void sweep(struct lane *lane, uint64_t below)
     }
 }
 
-/* ---- Retiring ------------------------------------------------------------------ */
+/* ---- Retiring ------------------------------------------------------------ */
 
 /* Threads get numbers in the order in which they first come here. Nothing but
  * speed depends on it. */
@@ -383,7 +383,7 @@ void epoch_stats(struct epoch *epoch, struct epoch_stats *stats)
     mutex_unlock(&epoch->registry);
 }
 
-/* ---- Destroying ------------------------------------------------------------------ */
+/* ---- Destroying ---------------------------------------------------------- */
 
 void epoch_destroy(struct epoch *epoch)
 {

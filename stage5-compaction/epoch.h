@@ -94,7 +94,7 @@ void epoch_synchronize(struct epoch *epoch);
 /* Fills in what is true now.  (5.1: readers; 5.2: the rest) */
 void epoch_stats(struct epoch *epoch, struct epoch_stats *stats);
 
-/* ---- Given: epoch_here.c -------------------------------------------------- */
+/* ---- Given: epoch_here.c ------------------------------------------------- */
 
 /* The calling thread's own reader there, for code that is called by threads it
  * does not know: registered by the thread's first call, unregistered when the

@@ -37,7 +37,7 @@ void hint_release(struct hint *hint)
     hint_init(hint);
 }
 
-/* ---- Entries --------------------------------------------------------------------- */
+/* ---- Entries ------------------------------------------------------------- */
 
 static unsigned char *put_number(unsigned char *to, uint64_t n)
 {
@@ -163,7 +163,7 @@ int hint_each(const struct hint *hint, hint_each_fn *fn, void *arg)
     return answer;
 }
 
-/* ---- Files -------------------------------------------------------------------- */
+/* ---- Files --------------------------------------------------------------- */
 
 void hint_name(char name[DIR_NAME_MAX], uint64_t generation)
 {

@@ -12,7 +12,7 @@
 #include "stage5-compaction/hint.h"
 #include "stage5-compaction/kvs_logs.h"
 
-/* ---- dump ------------------------------------------------------------------ */
+/* ---- dump ---------------------------------------------------------------- */
 
 /* A key's last record. */
 struct last {
@@ -136,7 +136,7 @@ int files_dump(const char *dir)
     return err;
 }
 
-/* ---- verify ------------------------------------------------------------------ */
+/* ---- verify -------------------------------------------------------------- */
 
 struct verify {
     struct logs logs;

@@ -44,7 +44,7 @@ bool logs_pin(const struct logs *logs, uint64_t sequence)
     return false;
 }
 
-/* ---- Pieces ------------------------------------------------------------------ */
+/* ---- Pieces -------------------------------------------------------------- */
 
 struct ending {
     piece_fn *fn;
@@ -88,7 +88,7 @@ int logs_each(struct logs *logs, size_t i, piece_fn *fn, void *arg)
     return fn(arg, &cut);
 }
 
-/* ---- Labels ------------------------------------------------------------------ */
+/* ---- Labels -------------------------------------------------------------- */
 
 static int take_label(struct one_log *log, const struct record *record)
 {
@@ -167,7 +167,7 @@ static int learn_log(struct logs *logs, size_t i)
     return 0;
 }
 
-/* ---- Which count --------------------------------------------------------------- */
+/* ---- Which count --------------------------------------------------------- */
 
 static void note_highest(struct logs *logs, uint64_t generation)
 {
@@ -232,7 +232,7 @@ static void judge_logs(struct logs *logs)
         last->active = !has_hint(logs, last);
 }
 
-/* ---- Opening ------------------------------------------------------------------- */
+/* ---- Opening ------------------------------------------------------------- */
 
 static int add_log(void *arg, const char *name)
 {

@@ -33,7 +33,7 @@ struct repair {
     struct buf bytes;
 };
 
-/* ---- What is lost ------------------------------------------------------------ */
+/* ---- What is lost -------------------------------------------------------- */
 
 static int open_lost(struct repair *r)
 {
@@ -114,7 +114,7 @@ static int set_aside(struct repair *r, const struct piece *piece)
     return err;
 }
 
-/* ---- The new segment ----------------------------------------------------------- */
+/* ---- The new segment ----------------------------------------------------- */
 
 /* A tail of zeros is room that was made in advance. */
 static bool is_tail(const struct repair *r, const struct piece *piece)
@@ -216,7 +216,7 @@ static int repair_log(struct repair *r, size_t i)
     return err;
 }
 
-/* ---- All of them ----------------------------------------------------------------- */
+/* ---- All of them --------------------------------------------------------- */
 
 static int find_damage(void *arg, const struct piece *piece)
 {

@@ -39,7 +39,7 @@ struct loading {
     pthread_mutex_t find;       /* guards the making of entries */
 };
 
-/* ---- Threads ----------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------- */
 
 static struct part *take(struct loading *l)
 {
@@ -84,7 +84,7 @@ static int for_each_part(struct loading *l,
     return 0;
 }
 
-/* ---- What is in a segment ------------------------------------------------------ */
+/* ---- What is in a segment ------------------------------------------------ */
 
 /* More bytes were looked at. */
 static void tell(struct loading *l, uint64_t more)
@@ -152,7 +152,7 @@ static int pass_read(struct loading *l, struct part *part)
     return err;
 }
 
-/* ---- Which is newer -------------------------------------------------------------- */
+/* ---- Which is newer ------------------------------------------------------ */
 
 /* What a segment's entries are found by. */
 struct entry {
@@ -205,7 +205,7 @@ static int sequence_at(struct loading *l, struct part *part, uint64_t offset,
     return err ? err : -EBADMSG;
 }
 
-/* ---- Into the index ----------------------------------------------------------------- */
+/* ---- Into the index ------------------------------------------------------ */
 
 struct newer {
     struct loading *l;
@@ -347,7 +347,7 @@ static int pass_forget(struct loading *l, struct part *part)
                : hint_each(&part->hint, forget_entry, l);
 }
 
-/* ---- All of it -------------------------------------------------------------------------- */
+/* ---- All of it ----------------------------------------------------------- */
 
 static int make_index(struct loading *l)
 {

@@ -56,7 +56,7 @@ void segment_close(struct segment *segment)
     free(segment);
 }
 
-/* ---- The label ------------------------------------------------------------- */
+/* ---- The label ----------------------------------------------------------- */
 
 static int write_label(struct segment *s, const struct segment_label *label)
 {
@@ -146,7 +146,7 @@ static int judge_no_label(const char *text)
     return err ? err : -ENODATA;
 }
 
-/* ---- Making and opening ------------------------------------------------------ */
+/* ---- Making and opening -------------------------------------------------- */
 
 int segment_create(struct segment **out, const char *path,
                    uint64_t generation, const char *suffix,
@@ -213,7 +213,7 @@ int segment_open(struct segment **out, const char *path, uint64_t generation,
     return 0;
 }
 
-/* ---- Writing ----------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------- */
 
 /* Zeros behind the end, so that the next syncs find the file as long as it
  * was; as many as there are already, so that a small segment does not pay for
@@ -297,7 +297,7 @@ int segment_seal(struct segment *segment)
     return err ? err : sync_file(segment->fd);
 }
 
-/* ---- Reading ------------------------------------------------------------------ */
+/* ---- Reading ------------------------------------------------------------- */
 
 struct each {
     log_replay_fn *fn;

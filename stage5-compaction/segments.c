@@ -98,7 +98,7 @@ struct segment *segments_at(struct segments *set, uint32_t slot)
     return acquire(&set->slots[slot]);
 }
 
-/* ---- Numbers ------------------------------------------------------------------- */
+/* ---- Numbers ------------------------------------------------------------- */
 
 void segments_changed(struct segments *set, struct segment *segment,
                       const struct record *record, const struct place *before)
@@ -198,7 +198,7 @@ void segments_sum(struct segments *set, struct segments_sum *sum)
     mutex_unlock(&set->lock);
 }
 
-/* ---- Choosing -------------------------------------------------------------------- */
+/* ---- Choosing ------------------------------------------------------------ */
 
 /* All that are there; those that cannot be chosen too, for they pin. */
 struct survey {

@@ -35,7 +35,7 @@ enum {
 
 static const char engine_name[] = "kvs";
 
-/* ---- Reading ----------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------- */
 
 int store_read(struct store *store, struct slice key,
                const struct place *place, struct buf *value)
@@ -67,7 +67,7 @@ int store_get(struct store *store, struct slice key, struct buf *value)
     return err;
 }
 
-/* ---- Writing ------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------- */
 
 /* The active segment is full. All of it is on the disk before the next one
  * has a record: so only the last one can lose something. If there is no room
@@ -148,7 +148,7 @@ int store_write(struct store *store, struct record *records, size_t n,
     return err;
 }
 
-/* ---- The index -------------------------------------------------------------------- */
+/* ---- The index ----------------------------------------------------------- */
 
 struct move {
     bool remove, was_there;
@@ -185,7 +185,7 @@ int store_learn(struct store *store, const struct record *record,
     return err;
 }
 
-/* ---- The calls ------------------------------------------------------------------------ */
+/* ---- The calls ----------------------------------------------------------- */
 
 int store_apply(struct store *store, struct store_op *ops, size_t n)
 {
@@ -289,7 +289,7 @@ const char *store_engine(struct store *store)
     return engine_name;
 }
 
-/* ---- Opening: which files count ----------------------------------------------------------- */
+/* ---- Opening: which files count ------------------------------------------ */
 
 /* Not to be used again: neither it nor what it replaces. */
 static void note_generation(struct store *s, uint64_t generation)
@@ -379,7 +379,7 @@ static int find_segments(struct store *s)
                ? dir_set_format(&s->dir, STORE_FORMAT) : err;
 }
 
-/* ---- Opening: the active segment ------------------------------------------------------------ */
+/* ---- Opening: the active segment ----------------------------------------- */
 
 /* Opens the newest segment that sets have written once more, to be replayed;
  * appended to, too, unless read_only. */

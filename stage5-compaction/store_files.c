@@ -8,7 +8,7 @@
 #include "stage5-compaction/hint.h"
 #include "stage5-compaction/store_parts.h"
 
-/* ---- The logs --------------------------------------------------------------- */
+/* ---- The logs ------------------------------------------------------------ */
 
 struct listing {
     uint64_t *logs;
@@ -57,7 +57,7 @@ int store_logs(struct store *store, uint64_t **logs, size_t *n)
     return 0;
 }
 
-/* ---- What does not count ------------------------------------------------------ */
+/* ---- What does not count ------------------------------------------------- */
 
 struct clearing {
     struct store *store;
@@ -97,7 +97,7 @@ int store_remove_leftovers(struct store *store)
     return !err && c.removed ? dir_sync(&store->dir) : err;
 }
 
-/* ---- Sizes ----------------------------------------------------------------------- */
+/* ---- Sizes --------------------------------------------------------------- */
 
 struct counting {
     struct store *store;

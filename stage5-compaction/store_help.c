@@ -12,7 +12,7 @@
 
 enum { SEGMENT_SIZE = 64 * 1024 * 1024 };
 
-/* ---- Making and freeing ------------------------------------------------------- */
+/* ---- Making and freeing -------------------------------------------------- */
 
 static int init(struct store *s, const char *path,
                 const struct store_options *o)
@@ -72,7 +72,7 @@ void store_free(struct store *store)
     free(store);
 }
 
-/* ---- Numbers -------------------------------------------------------------------- */
+/* ---- Numbers ------------------------------------------------------------- */
 
 int store_fail(struct store *store, int err)
 {

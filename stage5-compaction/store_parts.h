@@ -58,7 +58,7 @@ struct store {
     uint64_t compactions, compaction_ns, syncs;
 };
 
-/* ---- store.c, yours ---------------------------------------------------------- */
+/* ---- store.c, yours ------------------------------------------------------ */
 
 /* Inside the epoch: the value of the record there.  (5.5) */
 int store_read(struct store *store, struct slice key,
@@ -75,7 +75,7 @@ int store_write(struct store *store, struct record *records, size_t n,
 int store_learn(struct store *store, const struct record *record,
                 const struct log_position *position);
 
-/* ---- Helpers, given: store_help.c -------------------------------------------- */
+/* ---- Helpers, given: store_help.c ---------------------------------------- */
 
 /* Checks the options, opens the directory and sets up all but the index: the
  * set is empty, nothing runs in the background. *out is owned: store_free,
@@ -101,7 +101,7 @@ int store_sync_active(struct store *store);
  * the work is done beside the writers. */
 int store_make_durable(struct store *store);
 
-/* ---- The directory's files, given: store_files.c ------------------------------ */
+/* ---- The directory's files, given: store_files.c ------------------------- */
 
 /* The generations of all logs there, ascending, whether they count or not.
  * *logs: the caller frees it. */

@@ -217,7 +217,7 @@ static int check_key(struct slice key)
     return key.len == 0 ? -EINVAL : key.len > UINT32_MAX ? -EMSGSIZE : 0;
 }
 
-/* ---- Reading chains ------------------------------------------------------- */
+/* ---- Reading chains ------------------------------------------------------ */
 
 static struct line *chain_of(struct stripe *s, uint64_t hash)
 {
@@ -265,7 +265,7 @@ static struct pair *find(struct place *at)
     return NULL;
 }
 
-/* ---- Memory ---------------------------------------------------------------- */
+/* ---- Memory -------------------------------------------------------------- */
 
 static void *take(struct table *table, size_t size)
 {
@@ -318,7 +318,7 @@ static void array_free(void *slab, void *what)
     free(array->memory);
 }
 
-/* ---- Changing chains --------------------------------------------------------- */
+/* ---- Changing chains ----------------------------------------------------- */
 
 /* The first free slot of a chain, or NULL and its last line. */
 static void *_Atomic *free_slot(struct line *line, struct line **last)
@@ -373,7 +373,7 @@ static void chain_remove_locked(struct place *at)
     at->empty = at->line;
 }
 
-/* ---- Growing -------------------------------------------------------------------- */
+/* ---- Growing ------------------------------------------------------------- */
 
 /* Puts a chain's words where they belong in `to`; all or, without memory for
  * lines, false. */
@@ -421,7 +421,7 @@ static void grow_locked(struct table *table, struct place *at)
     at->outgrown = from;
 }
 
-/* ---- Creating and destroying ------------------------------------------------------ */
+/* ---- Creating and destroying --------------------------------------------- */
 
 static void stripes_release(struct table *table, size_t n)
 {
@@ -512,7 +512,7 @@ void table_destroy(struct table *table)
     free(table);
 }
 
-/* ---- Changing one key ---------------------------------------------------------------- */
+/* ---- Changing one key ---------------------------------------------------- */
 
 /* Takes the stripe's lock. */
 static struct place enter(struct table *table, struct slice key)
@@ -648,7 +648,7 @@ int table_update(struct table *table, struct slice key, table_update_fn *fn,
     }
 }
 
-/* ---- Looking up ------------------------------------------------------------------------ */
+/* ---- Looking up ---------------------------------------------------------- */
 
 /* By a reader inside. */
 static ssize_t look_up(struct place *at, void *to, size_t room)
@@ -731,7 +731,7 @@ void table_lookup_many(struct table *table, struct table_lookup *lookups,
     }
 }
 
-/* ---- All pairs ---------------------------------------------------------------------------- */
+/* ---- All pairs ----------------------------------------------------------- */
 
 static int copy_pair(struct buf *piece, const struct pair *pair)
 {
@@ -808,7 +808,7 @@ int table_each(struct table *table, table_each_fn *fn, void *arg)
     return err;
 }
 
-/* ---- How many, how much ---------------------------------------------------------------------- */
+/* ---- How many, how much -------------------------------------------------- */
 
 size_t table_count(struct table *table)
 {

@@ -18,7 +18,7 @@
 
 enum { FEW = 6, NOTES = 64, CREW = 4 };
 
-/* ---- The queue ------------------------------------------------------------ */
+/* ---- The queue ----------------------------------------------------------- */
 
 /* Stands in the queue for somebody. */
 struct member {
@@ -375,7 +375,7 @@ static void small_alone(const struct run *run)
     crew(run->size, 1, true);
 }
 
-/* ---- The store -------------------------------------------------------------- */
+/* ---- The store ----------------------------------------------------------- */
 
 static struct {
     pthread_mutex_t lock;           /* guards: */

@@ -29,7 +29,7 @@ static const struct subject subjects[COLUMNS] = {
     { "GThreadPool", &glib_own_ops },
 };
 
-/* ---- jobs ------------------------------------------------------------------ */
+/* ---- jobs ---------------------------------------------------------------- */
 
 enum { NOTES = 16 };
 
@@ -114,7 +114,7 @@ static void *made(const struct subject *s)
     return pool;
 }
 
-/* ---- threads ------------------------------------------------------------------ */
+/* ---- threads ------------------------------------------------------------- */
 
 /* A thread of ours that submits, for the submit may wait or run the job. */
 struct caller {
@@ -190,7 +190,7 @@ static void settle(void)
     }
 }
 
-/* ---- what is seen --------------------------------------------------------------- */
+/* ---- what is seen -------------------------------------------------------- */
 
 typedef const char *see_fn(const struct subject *s);
 
@@ -363,7 +363,7 @@ static const char *unprocessed(const struct subject *s)
     return left == 0 && busy > 0 ? "not-yet" : "yes";
 }
 
-/* ---- the table -------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------- */
 
 enum { WORDS = 16 };
 

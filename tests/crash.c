@@ -488,7 +488,7 @@ static bool try_power(struct explorer *x)
     return try_choice(x, pick, true, 0) && try_some(x);
 }
 
-/* ---- Going through the record --------------------------------------------- */
+/* ---- Going through the record -------------------------------------------- */
 
 static void note_demand(struct demand *d, const struct event *e)
 {

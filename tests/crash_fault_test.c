@@ -31,7 +31,7 @@ static void mismatch(const char *expected, unsigned key, int value, int want)
               "an errno)", key, value, want);
 }
 
-/* ---- A store, and what it must have --------------------------------------- */
+/* ---- A store, and what it must have -------------------------------------- */
 
 struct trial {
     struct user u;
@@ -121,7 +121,7 @@ static const struct failing *armed(const struct failing *f, unsigned at)
     return f;
 }
 
-/* ---- Changes whose calls fail --------------------------------------------- */
+/* ---- Changes whose calls fail -------------------------------------------- */
 
 static const struct failing set_failing[] = {
     { "write %u takes half", { CRASH_WRITE, CRASH_SHORT, 0, 0, 1 }, true,
@@ -216,7 +216,7 @@ void set_faults(const struct run *run)
     }
 }
 
-/* ---- Syncs that fail ------------------------------------------------------- */
+/* ---- Syncs that fail ----------------------------------------------------- */
 
 /* From event `from` on: what was before is the same in every trial. */
 static void explored(const struct run *run, struct trial *t, unsigned files,
@@ -281,7 +281,7 @@ void syncs_fail(const struct run *run)
     expect_true("store_sync syncs", sync_fails(run, STORE_NONE, 1));
 }
 
-/* ---- Opening, while calls fail --------------------------------------------- */
+/* ---- Opening, while calls fail ------------------------------------------- */
 
 static unsigned open_files(void)
 {
@@ -360,7 +360,7 @@ void open_faults(const struct run *run)
         }
 }
 
-/* ---- Compactions whose calls fail ------------------------------------------ */
+/* ---- Compactions whose calls fail ---------------------------------------- */
 
 static const struct failing compact_failing[] = {
     { "write %u of a compaction takes half",
@@ -460,7 +460,7 @@ void compact_sync_fails(const struct run *run)
     }
 }
 
-/* ---- Killed in a compaction ------------------------------------------------ */
+/* ---- Killed in a compaction ---------------------------------------------- */
 
 static bool killed_at(enum crash_fault_kind kind, unsigned at)
 {
@@ -518,7 +518,7 @@ void compact_killed(const struct run *run)
     }
 }
 
-/* ---- Killed under writers -------------------------------------------------- */
+/* ---- Killed under writers ------------------------------------------------ */
 
 enum { KILL_WRITERS = 4, KEYS_EACH = 4, OPS = 120 };
 

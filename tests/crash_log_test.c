@@ -48,7 +48,7 @@ static unsigned number_of(struct slice bytes)
                                                          : CRASH_GARBAGE;
 }
 
-/* ---- Writing --------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------- */
 
 static uint64_t sequence;
 
@@ -100,7 +100,7 @@ static void live(const char *dir, bool sync_each)
     crash_stop();
 }
 
-/* ---- Looking --------------------------------------------------------------- */
+/* ---- Looking ------------------------------------------------------------- */
 
 struct replayed {
     uint16_t value[CRASH_KEYS];
@@ -251,7 +251,7 @@ static void synced_stays(const struct run *run)
     explore(run, true, true);
 }
 
-/* ---- Killed while the log is made ------------------------------------------ */
+/* ---- Killed while the log is made ---------------------------------------- */
 
 static void name_is_durable(const char *dir)
 {

@@ -299,7 +299,7 @@ WRAP(int, mkstemp, (char *path))
     return crash_mode == CRASH_OFF ? __real_mkstemp(path) : __wrap_mkostemp(path, 0);
 }
 
-/* ---- Streams: one that may write becomes a stream of the calls above ------ */
+/* ---- Streams: one that may write becomes a stream of the calls above ----- */
 
 enum { STREAMS = 16 };
 static struct {

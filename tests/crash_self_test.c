@@ -141,7 +141,7 @@ static void tiny_compact(struct tiny *t)
     t->end = end;
 }
 
-/* ---- The workload, and looking at what is left of it ----------------------- */
+/* ---- The workload, and looking at what is left of it --------------------- */
 
 static void change(struct tiny *t, unsigned key, unsigned value)
 {

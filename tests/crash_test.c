@@ -180,7 +180,7 @@ static void power_after_kill(const struct run *run)
         .files = files });
 }
 
-/* ---- Killed at each call, opened again, and then the power fails ---------- */
+/* ---- Killed at each call, opened again, and then the power fails --------- */
 
 /* The next process may not take for durable what the one before was about to
  * sync: names as well as bytes. Its keys are a stream of their own. */

@@ -42,7 +42,7 @@ static struct epoch_stats stats_of(struct epoch *epoch)
     return stats;
 }
 
-/* ---- 5.1: readers ------------------------------------------------------------ */
+/* ---- 5.1: readers -------------------------------------------------------- */
 
 static void readers(const struct run *run)
 {
@@ -138,7 +138,7 @@ static void no_locks(const struct run *run)
     epoch_destroy(epoch);
 }
 
-/* ---- 5.1: waiting for a grace period -------------------------------------------- */
+/* ---- 5.1: waiting for a grace period ------------------------------------- */
 
 /* A thread that waits for a grace period. */
 struct waiter {
@@ -370,7 +370,7 @@ static void small_grace(const struct run *run)
     epoch_destroy(shelf.epoch);
 }
 
-/* ---- 5.1: the thread's own reader (epoch_here.c is given, and needs it) ------------ */
+/* ---- 5.1: the thread's own reader (epoch_here.c is given, and needs it) -- */
 
 struct visitor {
     struct actor actor;
@@ -468,7 +468,7 @@ static void here_epochs(const struct run *run)
     epoch_destroy(v.epoch);
 }
 
-/* ---- 5.2: retiring ------------------------------------------------------------------ */
+/* ---- 5.2: retiring ------------------------------------------------------- */
 
 /* Things to retire, and how often each was reclaimed. */
 struct things {
@@ -694,7 +694,7 @@ static void destroy_reclaims(const struct run *run)
     free(t.times);
 }
 
-/* ---- 5.2: without memory -------------------------------------------------------------- */
+/* ---- 5.2: without memory ------------------------------------------------- */
 
 struct poor {
     struct actor actor;
@@ -741,7 +741,7 @@ static void retire_poor(const struct run *run)
     free(t.times);
 }
 
-/* ---- 5.2: threads ----------------------------------------------------------------------- */
+/* ---- 5.2: threads -------------------------------------------------------- */
 
 struct retirer {
     struct actor actor;

@@ -65,7 +65,7 @@ static void start(unsigned buckets)
     expect_int("ht_init", ht_init(buckets), HT_INIT_OK);
 }
 
-/* ---- One thread ------------------------------------------------------------ */
+/* ---- One thread ---------------------------------------------------------- */
 
 static void basics(const struct run *run)
 {
@@ -161,7 +161,7 @@ static void many(const struct run *run)
     }
 }
 
-/* ---- Copies ------------------------------------------------------------------ */
+/* ---- Copies -------------------------------------------------------------- */
 
 static void sixteen(const struct run *run)
 {
@@ -267,7 +267,7 @@ static void others_copies(const struct run *run)
                    text_of(want, "value", k));
 }
 
-/* ---- The chunk ---------------------------------------------------------------- */
+/* ---- The chunk ----------------------------------------------------------- */
 
 /* Inserts keys from `first` on, with values of that length, until the chunk
  * is full; answers how many. */
@@ -348,7 +348,7 @@ static void no_malloc(const struct run *run)
                after.uordblks + after.hblkhd, before.uordblks + before.hblkhd);
 }
 
-/* ---- Threads ------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------- */
 
 struct worker {
     struct actor actor;

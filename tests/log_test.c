@@ -156,7 +156,7 @@ static unsigned descriptors(void)
     return n;
 }
 
-/* ---- 2.5 --------------------------------------------------------------------- */
+/* ---- 2.5 ----------------------------------------------------------------- */
 
 static void append_read(const struct run *run)
 {
@@ -603,7 +603,7 @@ static void beside_readers(const struct run *run)
     leave_log(&l);
 }
 
-/* ---- 2.6 ----------------------------------------------------------------------- */
+/* ---- 2.6 ----------------------------------------------------------------- */
 
 /* What a replay has brought, compared with what should come. */
 struct replayed {

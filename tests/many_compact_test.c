@@ -45,7 +45,7 @@ static void check_all(const char *tried, struct rig *r)
     expect_int(tried, rig_stats(r).keys, KEYS + 1);
 }
 
-/* ---- what it makes ------------------------------------------------------------ */
+/* ---- what it makes ------------------------------------------------------- */
 
 static void merges(const struct run *run)
 {
@@ -152,7 +152,7 @@ static void counted(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- what it takes ---------------------------------------------------------------- */
+/* ---- what it takes ------------------------------------------------------- */
 
 static void put_back(struct rig *r, struct segment **these, size_t n)
 {
@@ -290,7 +290,7 @@ static void space_settles(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- in between ---------------------------------------------------------------------- */
+/* ---- in between ---------------------------------------------------------- */
 
 /* While a record is on its way its key is set or removed by another thread. */
 struct between {
@@ -429,7 +429,7 @@ static void changed_while_copying(const struct run *run)
     }
 }
 
-/* ---- readers -------------------------------------------------------------------------- */
+/* ---- readers ------------------------------------------------------------- */
 
 /* A get that has found its key, and reads the value when it is told to. */
 struct held {
@@ -555,7 +555,7 @@ static void lets_go(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- not in the caller's time -------------------------------------------------------- */
+/* ---- not in the caller's time -------------------------------------------- */
 
 static void made_here(void *arg, struct slice suffix)
 {
@@ -617,7 +617,7 @@ static void closes_at_once(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- damage ------------------------------------------------------------------------------ */
+/* ---- damage -------------------------------------------------------------- */
 
 /* An input that has gone bad is left alone, and the rest is compacted. */
 static void damaged_input(const struct run *run)

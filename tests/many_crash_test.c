@@ -95,7 +95,7 @@ static void changes(struct user *u, unsigned first)
         some_changes(u, first);
 }
 
-/* ---- 5.5: rotation --------------------------------------------------------- */
+/* ---- 5.5: rotation ------------------------------------------------------- */
 
 static void rotation(const struct run *run, enum store_durability d,
                      bool power, const char *tried)
@@ -149,7 +149,7 @@ static void rotate_power_interval(const struct run *run)
              "changes in small segments under STORE_INTERVAL, power fails");
 }
 
-/* ---- 5.7: and compactions ---------------------------------------------------- */
+/* ---- 5.7: and compactions ------------------------------------------------ */
 
 static void merging(const struct run *run, enum store_durability d, bool power,
                     bool keep, const char *tried)
@@ -299,7 +299,7 @@ static void merge_crash_twice(const struct run *run)
     crash_drop_kept();
 }
 
-/* ---- 5.7: killed at each call ---------------------------------------------------- */
+/* ---- 5.7: killed at each call -------------------------------------------- */
 
 static void check_lives(const char *tried, struct user *u)
 {

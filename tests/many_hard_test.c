@@ -20,7 +20,7 @@
 
 enum { KEYS = 16, READERS = 3 };
 
-/* ---- a storm of gets ------------------------------------------------------------ */
+/* ---- a storm of gets ----------------------------------------------------- */
 
 struct storm {
     struct rig *rig;
@@ -166,7 +166,7 @@ static void get_storm(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- several compactions at once --------------------------------------------------- */
+/* ---- several compactions at once ----------------------------------------- */
 
 struct worker {
     struct actor actor;
@@ -290,7 +290,7 @@ static void beside_background(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- is there an order of what threads see? ----------------------------------------- */
+/* ---- is there an order of what threads see? ------------------------------ */
 
 static enum history_result result_of(int err)
 {
@@ -339,7 +339,7 @@ static void history_merging(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- calls that fail ------------------------------------------------------------------- */
+/* ---- calls that fail ----------------------------------------------------- */
 
 /* Segments with garbage in them, and a tombstone or two. */
 static void fill(struct rig *r)

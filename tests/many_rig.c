@@ -13,7 +13,7 @@
 #include "stage5-compaction/background.h"
 #include "stage5-compaction/compact.h"
 
-/* ---- The store ------------------------------------------------------------ */
+/* ---- The store ----------------------------------------------------------- */
 
 int rig_try_open(struct rig *r)
 {
@@ -111,7 +111,7 @@ struct store_stats rig_stats(struct rig *r)
     return stats;
 }
 
-/* ---- Segments ------------------------------------------------------------- */
+/* ---- Segments ------------------------------------------------------------ */
 
 uint64_t rig_active(struct rig *r)
 {
@@ -241,7 +241,7 @@ int rig_compact(struct rig *r)
     return err;
 }
 
-/* ---- Files ---------------------------------------------------------------- */
+/* ---- Files --------------------------------------------------------------- */
 
 void rig_path(char path[200], const struct rig *r, uint64_t generation,
               const char *end)
@@ -367,7 +367,7 @@ unsigned descriptors(void)
     return n;
 }
 
-/* ---- In between ----------------------------------------------------------- */
+/* ---- In between ---------------------------------------------------------- */
 
 static _Thread_local struct hook {
     hook_fn *fn;

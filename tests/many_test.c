@@ -64,7 +64,7 @@ static void check_filled(const char *tried, struct rig *r, size_t n)
     expect_int(tried, rig_stats(r).keys, n - (n + 4) / 5);
 }
 
-/* ---- a directory of stage 2 ------------------------------------------------- */
+/* ---- a directory of stage 2 ---------------------------------------------- */
 
 static void copy_data(const char *name, const char *dir)
 {
@@ -183,7 +183,7 @@ static void stage2_newest_counts(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- rotation ----------------------------------------------------------------- */
+/* ---- rotation ------------------------------------------------------------ */
 
 struct file_sum {
     size_t logs, largest;
@@ -396,7 +396,7 @@ static void rotation_faults(const struct run *run)
     }
 }
 
-/* ---- several threads ------------------------------------------------------------- */
+/* ---- several threads ----------------------------------------------------- */
 
 enum { CREW = 4 };
 
@@ -453,7 +453,7 @@ static void rotate_in_a_crowd(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- generations and leftovers ---------------------------------------------------- */
+/* ---- generations and leftovers ------------------------------------------- */
 
 static void leftovers_go(const struct run *run)
 {
@@ -557,7 +557,7 @@ static void generations_go_up(const struct run *run)
     rig_leave(&r);
 }
 
-/* ---- hints ------------------------------------------------------------------------------ */
+/* ---- hints --------------------------------------------------------------- */
 
 struct spoiled {
     const char *what;

@@ -49,7 +49,7 @@ static void text_of(char text[64], unsigned key, unsigned value)
     snprintf(text, 64, "%c, change %u", 'a' + (char)key, value);
 }
 
-/* ---- what must hold --------------------------------------------------------- */
+/* ---- what must hold ------------------------------------------------------ */
 
 static void check_key(struct tomb *t, unsigned k)
 {
@@ -87,7 +87,7 @@ static void check_map(struct tomb *t)
                   (unsigned long long)rig_stats(&t->rig).keys, there);
 }
 
-/* ---- steps -------------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------- */
 
 static void note_segment(struct tomb *t, uint64_t generation)
 {
@@ -313,7 +313,7 @@ static void end(struct tomb *t)
     scratch_remove(t->kept);
 }
 
-/* ---- the matrix -------------------------------------------------------------------- */
+/* ---- the matrix ---------------------------------------------------------- */
 
 static const char *const matrix[] = {
     /* Set in one, removed in another; only the second is compacted. */
@@ -395,7 +395,7 @@ static void tombstones(const struct run *run)
     }
 }
 
-/* ---- any steps ----------------------------------------------------------------------- */
+/* ---- any steps ----------------------------------------------------------- */
 
 static size_t draw(uint64_t *random, size_t below)
 {
@@ -472,7 +472,7 @@ static void any_steps(const struct run *run)
     }
 }
 
-/* ---- who pins --------------------------------------------------------------------------- */
+/* ---- who pins ------------------------------------------------------------ */
 
 static uint64_t tombs_in(struct rig *r)
 {

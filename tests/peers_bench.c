@@ -7,7 +7,7 @@
  *
  * PROTOCOL is kvs, resp, memcached or echo (the request comes back as it is;
  * the second form is such a server: it prints its port). The keys are loaded
- * first, and what the server does for that afterwards is waited for, seven
+ * first, and what the server does for that afterwards is waited for, two
  * seconds at most. Then each connection sends DEPTH requests in one piece, waits for
  * their replies, and again, until REQUESTS were answered. Every byte of every
  * reply is compared with what must come.
@@ -39,7 +39,7 @@
 
 enum { KEYS = 100000, KEY = 16, VALUE = 100, CONNECTIONS_MAX = 1024,
        CHUNK = 64 << 10, SERVER_EVENTS = 256,
-    IDLE_LOOKS = 6, IDLE_NS = 20000000
+    IDLE_LOOKS = 2, IDLE_NS = 20000000
 };
 
 static void fail(const char *format, ...)
@@ -379,7 +379,7 @@ static void wait_until_idle(const char *pid)
     }
 }
 
-/* ---- the echo server: the least that a server can do ---------------------- */
+/* ---- the echo server: the least that a server can do --------------------- */
 
 static _Noreturn void echo_server(void)
 {

@@ -32,7 +32,7 @@ static void expect_same(const struct record *got, const struct record *wanted)
     expect_true("value", slice_equal(got->value, wanted->value));
 }
 
-/* ---- record.c -------------------------------------------------------------- */
+/* ---- record.c ------------------------------------------------------------ */
 
 /* The layout is what files on disks have: these bytes stay. */
 static void known_bytes(const struct run *run)
@@ -205,7 +205,7 @@ static void scanning(const struct run *run)
     scratch_remove(dir);
 }
 
-/* ---- dir.c ------------------------------------------------------------------- */
+/* ---- dir.c --------------------------------------------------------------- */
 
 static void open_again(const struct run *run)
 {

@@ -66,7 +66,7 @@ static void expect_reply(const char *command, enum proto_status status,
 
 static const struct slice nothing = { NULL, 0 };
 
-/* ---- commands ------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------ */
 
 static const struct {
     const char *bytes;
@@ -217,7 +217,7 @@ static void items(const struct run *run)
     }
 }
 
-/* ---- what is wrong ------------------------------------------------------------ */
+/* ---- what is wrong ------------------------------------------------------- */
 
 static void bad_bytes(const struct run *run)
 {
@@ -288,7 +288,7 @@ static void lengths(const struct run *run)
     buf_release(&bytes);
 }
 
-/* ---- replies ----------------------------------------------------------------- */
+/* ---- replies ------------------------------------------------------------- */
 
 static struct slice items_body(const char *const *values, uint32_t n,
                                struct buf *body)
@@ -384,7 +384,7 @@ static void errors(const struct run *run)
                  "-ERR option 'NX' is not supported\r\n");
 }
 
-/* ---- scan ---------------------------------------------------------------------- */
+/* ---- scan ---------------------------------------------------------------- */
 
 /* A store that has key0 .. keyN, and keys as long as `pad` says. */
 struct fake {

@@ -98,7 +98,7 @@ static size_t fits_fresh(size_t budget, size_t size)
     return n;
 }
 
-/* ---- One thread ----------------------------------------------------------- */
+/* ---- One thread ---------------------------------------------------------- */
 
 static void blocks(const struct run *run)
 {
@@ -347,7 +347,7 @@ static void destroy_takes_all(const struct run *run)
     slab_destroy(slab);
 }
 
-/* ---- Threads --------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------- */
 
 struct worker {
     struct actor actor;
@@ -524,7 +524,7 @@ static void free_for_others(const struct run *run)
     slab_destroy(slab);
 }
 
-/* ---- For the explorer ------------------------------------------------------- */
+/* ---- For the explorer ---------------------------------------------------- */
 
 static void take_twice(void *arg)
 {

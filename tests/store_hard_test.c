@@ -26,7 +26,7 @@ static void key_of(char key[32], size_t n)
     snprintf(key, 32, "key%zu", n);
 }
 
-/* ---- many threads ------------------------------------------------------------- */
+/* ---- many threads -------------------------------------------------------- */
 
 struct worker {
     struct place *place;
@@ -212,7 +212,7 @@ static void small_setters(const struct run *run)
     place_leave(&p);
 }
 
-/* ---- durability ------------------------------------------------------------------ */
+/* ---- durability ---------------------------------------------------------- */
 
 static void always_syncs(const struct run *run)
 {
@@ -272,7 +272,7 @@ static void sync_and_close(const struct run *run)
     place_leave(&p);
 }
 
-/* ---- what it may use -------------------------------------------------------------- */
+/* ---- what it may use ----------------------------------------------------- */
 
 /* Of the process's own: pages of a mapped file belong to the file. */
 static size_t resident_bytes(void)
@@ -342,7 +342,7 @@ static void few_descriptors(const struct run *run)
     expect_int("descriptors after close", descriptors(), before);
 }
 
-/* ---- compaction ---------------------------------------------------------------------- */
+/* ---- compaction ---------------------------------------------------------- */
 
 static void compact_keeps(const struct run *run)
 {
@@ -591,7 +591,7 @@ static void compact_beside_writers(const struct run *run)
     place_leave(&p);
 }
 
-/* ---- what a crash may leave ----------------------------------------------------------- */
+/* ---- what a crash may leave ---------------------------------------------- */
 
 static int note_log(void *arg, const char *name)
 {

@@ -101,7 +101,7 @@ static void key_limit(const struct run *run)
     place_leave(&p);
 }
 
-/* ---- the map ---------------------------------------------------------------- */
+/* ---- the map ------------------------------------------------------------- */
 
 /* How much of a file whose path ends so this process has mapped. */
 static size_t mapped_of(const char *file)
@@ -369,7 +369,7 @@ static void map_resized(const struct run *run)
     place_leave(&p);
 }
 
-/* ---- readers ---------------------------------------------------------------- */
+/* ---- readers ------------------------------------------------------------- */
 
 static void get_once(void *arg)
 {
@@ -486,7 +486,7 @@ static void scan_is_whole(const struct run *run)
     place_leave(&p);
 }
 
-/* ---- the file ---------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------ */
 
 static void compact_shrinks(const struct run *run)
 {
@@ -820,7 +820,7 @@ static void no_room(const struct run *run)
     place_leave(&p);
 }
 
-/* ---- killed ------------------------------------------------------------------- */
+/* ---- killed -------------------------------------------------------------- */
 
 /* Sets key0, key1, .. to their numbers, tells each when it was answered. */
 static void set_and_tell(const char *dir, int fd)

@@ -17,7 +17,7 @@
 #include "stage2-server/dir.h"
 #include "stage2-server/record.h"
 
-/* ---- what all share -------------------------------------------------------- */
+/* ---- what all share ------------------------------------------------------ */
 
 void place_open(struct place *p)
 {
@@ -107,7 +107,7 @@ struct store_stats stats_of(struct store *s)
 
 static const struct store_options defaults;
 
-/* ---- keys and values ------------------------------------------------------- */
+/* ---- keys and values ----------------------------------------------------- */
 
 static void set_get(const struct run *run)
 {
@@ -379,7 +379,7 @@ static void counts(const struct run *run)
     place_leave(&p);
 }
 
-/* ---- batches ---------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------- */
 
 static struct store_op op_set(const char *key, const char *value)
 {
@@ -589,7 +589,7 @@ static void batch_large(const struct run *run)
     place_leave(&p);
 }
 
-/* ---- whose directory it is ---------------------------------------------------- */
+/* ---- whose directory it is ----------------------------------------------- */
 
 static void one_at_a_time(const struct run *run)
 {
@@ -704,7 +704,7 @@ static void makes_directory(const struct run *run)
     scratch_remove(dir);
 }
 
-/* ---- when it is closed and opened --------------------------------------------- */
+/* ---- when it is closed and opened ---------------------------------------- */
 
 struct print {
     uint64_t sum;

@@ -16,7 +16,7 @@
 #include "tests/driver.h"
 #include "tests/scratch.h"
 
-/* ---- engines that only note --------------------------------------------------- */
+/* ---- engines that only note ---------------------------------------------- */
 
 static struct {
     int answer;                 /* of the next open */
@@ -196,7 +196,7 @@ static void passes_on(const struct run *run)
     scratch_remove(dir);
 }
 
-/* ---- the real ones -------------------------------------------------------------- */
+/* ---- the real ones ------------------------------------------------------- */
 
 static void expect_text(struct store *s, const char *key, const char *text)
 {

@@ -4,7 +4,7 @@
  */
 #include "tests/table_test.h"
 
-/* ---- 2.2: threads ------------------------------------------------------------ */
+/* ---- 2.2: threads -------------------------------------------------------- */
 
 struct gate {
     pthread_mutex_t lock;       /* guards the rest */
@@ -397,7 +397,7 @@ static void small_delete(const struct run *run)
     table_destroy(table);
 }
 
-/* ---- 2.3: growing ------------------------------------------------------------ */
+/* ---- 2.3: growing -------------------------------------------------------- */
 
 static void grow(const struct run *run)
 {
@@ -570,7 +570,7 @@ static void grow_by_many(const struct run *run)
     table_destroy(table);
 }
 
-/* ---- 2.3: each ----------------------------------------------------------------- */
+/* ---- 2.3: each ----------------------------------------------------------- */
 
 /* How often each key was seen; key n has the value n. */
 struct seen {

@@ -168,7 +168,7 @@ static void start(struct worker *w, struct table *table, struct counter *over,
     actor_start(&w->actor, fn, w);
 }
 
-/* ---- Readers take no lock ---------------------------------------------------- */
+/* ---- Readers take no lock ------------------------------------------------ */
 
 static void read_counting(void *arg)
 {
@@ -264,7 +264,7 @@ static void held_is_read(const struct run *run)
     table_destroy(g.table);
 }
 
-/* ---- A thread is stopped where it happens to be -------------------------------- */
+/* ---- A thread is stopped where it happens to be -------------------------- */
 
 /* It says so in one pipe, and waits for a word from the other. */
 static struct {
@@ -487,7 +487,7 @@ static void reader_frozen(const struct run *run)
     close_ice();
 }
 
-/* ---- Memory -------------------------------------------------------------------- */
+/* ---- Memory -------------------------------------------------------------- */
 
 /* Replaced and deleted values are freed by and by. */
 static void replaced_for_ever(const struct run *run)
@@ -541,7 +541,7 @@ static void full_under_readers(const struct run *run)
     table_destroy(table);
 }
 
-/* ---- One chain ------------------------------------------------------------------ */
+/* ---- One chain ----------------------------------------------------------- */
 
 /* Keys that stay among keys that come and go, all in one bucket: no lookup
  * misses one that stays. */

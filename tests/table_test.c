@@ -4,7 +4,7 @@
  */
 #include "tests/table_test.h"
 
-/* ---- 2.2: one thread ------------------------------------------------------- */
+/* ---- 2.2: one thread ----------------------------------------------------- */
 
 static void basics(const struct run *run)
 {
@@ -231,7 +231,7 @@ static void decisions(const struct run *run)
     table_destroy(table);
 }
 
-/* ---- 2.2: a model ----------------------------------------------------------- */
+/* ---- 2.2: a model -------------------------------------------------------- */
 
 /* What should be in the table: the value of key n is `len[n]` bytes, made
  * from `seed[n]`; no value: -1. */
@@ -341,7 +341,7 @@ static void model_fixed(const struct run *run)
     model_on(made(7, true, 512 * KIB), run);
 }
 
-/* ---- 2.2: full --------------------------------------------------------------- */
+/* ---- 2.2: full ----------------------------------------------------------- */
 
 static int put_filler(struct table *table, uint64_t key, size_t len,
                       unsigned char byte)

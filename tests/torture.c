@@ -71,7 +71,7 @@ static struct writer writers[WRITERS];
 static struct counter said;
 static uint64_t chance;
 
-/* ---- keys and values ---------------------------------------------------------- */
+/* ---- keys and values ----------------------------------------------------- */
 
 static uint64_t draw(uint64_t *state)
 {
@@ -116,7 +116,7 @@ static const char *apart(uint64_t n, char *text)
     return text;
 }
 
-/* ---- a writer at work ---------------------------------------------------------- */
+/* ---- a writer at work ---------------------------------------------------- */
 
 static bool send_one(struct writer *w, struct client *client)
 {
@@ -189,7 +189,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* ---- afterwards -------------------------------------------------------------------- */
+/* ---- afterwards ---------------------------------------------------------- */
 
 static bool is_it(const struct writer *w, struct change c, int err,
                   const struct buf *value)
@@ -282,7 +282,7 @@ static uint64_t all_writers(void *(*fn)(void *),
     return acknowledged;
 }
 
-/* ---- the server ----------------------------------------------------------------------- */
+/* ---- the server ---------------------------------------------------------- */
 
 static pid_t spawn(const char *log)
 {
@@ -386,7 +386,7 @@ static int stop(pid_t pid)
     return status;
 }
 
-/* ---- rounds ------------------------------------------------------------------------------ */
+/* ---- rounds -------------------------------------------------------------- */
 
 static uint64_t sum_of_lost(void)
 {
@@ -452,7 +452,7 @@ static int run(void)
     return !well || sum_of_lost() > 0;
 }
 
-/* ---- arguments ----------------------------------------------------------------------------- */
+/* ---- arguments ----------------------------------------------------------- */
 
 static int option(int key, const char *value, void *into)
 {
