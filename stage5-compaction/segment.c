@@ -302,6 +302,7 @@ int segment_seal(struct segment *segment)
 struct each {
     log_replay_fn *fn;
     void *arg;
+    uint64_t end;           /* of the last change */
 };
 
 static int each_change(void *arg, const struct record *record,
@@ -309,14 +310,17 @@ static int each_change(void *arg, const struct record *record,
 {
     struct each *each = arg;
 
+    each->end = at->offset + record_size(at->key_len, at->value_len);
     return record->sequence == 0 ? 0 : each->fn(each->arg, record, at);
 }
 
+/* Sealing has put a mark at the end. Without it, something is missing there,
+ * even if all that is there is sound. */
 int segment_each(const struct segment *segment, const char *path,
                  log_replay_fn *fn, void *arg)
 {
     char text[PATH_MAX + DIR_NAME_MAX];
-    struct each each = { fn, arg };
+    struct each each = { fn, arg, 0 };
     struct log_damage damage = { 0 };
     struct log_file *log = NULL;
 
@@ -324,6 +328,8 @@ int segment_each(const struct segment *segment, const char *path,
     int err = log_open(&log, text, LOG_READ);
     if (!err)
         err = log_replay(log, each_change, &each, &damage);
+    if (!err && (damage.torn || each.end >= log_end(log)))
+        err = -EBADMSG;
     log_close(log);
-    return err ? err : damage.torn ? -EBADMSG : 0;
+    return err;
 }

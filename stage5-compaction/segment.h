@@ -107,8 +107,8 @@ void segment_push(struct segment *segment);
 int segment_seal(struct segment *segment);
 
 /* Calls fn for each change in order, the label left out, from a file of its
- * own; checks every byte. -EBADMSG for damage, and for a tail: a sealed
- * segment has none. */
+ * own; checks every byte. -EBADMSG for damage, for a tail, and when the mark
+ * at the end is missing: a sealed segment has one, and nothing behind. */
 int segment_each(const struct segment *segment, const char *path,
                  log_replay_fn *fn, void *arg);
 

@@ -64,7 +64,7 @@ static void sealed_is_whole(const struct run *run)
     rig_close(&r);
     rig_path(path, &r, 3, ".log");
     size_t n = read_file(path, bytes, sizeof bytes);
-    for (size_t len = RECORD_FILE_HEADER; len < n; len += 9) {
+    for (size_t len = RECORD_FILE_HEADER; len < n; len++) {
         write_file(path, bytes, len);
         for (int read_only = 0; read_only < 2; read_only++) {
             r.options.read_only = read_only;
