@@ -467,8 +467,10 @@ hooked := $(addprefix -Wl$(comma)--wrap=,segment_append segment_create \
 many_cases := $(call many_tests,crash_store,many_test many_damage_test \
 	many_compact_test many_hard_test many_tomb_test many_crash_test many_rig history_crew \
 	$(HISTORY) $(CRASH))
+# What 5.5 must do beside compactions: those of REF, too, so that a mistake in
+# one task costs the other nothing.
 $(call many_program_of,many_test,$(many_cases),$(wrapped) $(noisy) $(hooked),\
-	$(MANY_EARLIER) $(COMMIT))
+	$(MANY_EARLIER) $(COMMIT) $(call stage5,compact))
 $(call many_program_of,many_compact_test,$(many_cases),$(wrapped) $(noisy) \
 	$(hooked),$(MANY_STORE) $(COMMIT))
 REFS5B  := store_test-many compact_test-many crash_test-many \
