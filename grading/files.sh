@@ -29,20 +29,21 @@ yours() {
     fi
 }
 
-# In a clone the tracked files; elsewhere (an exported tree) all but build/.
+# In a clone the tracked files; elsewhere (an exported tree) all but build/ and
+# handout/, which are made.
 listed() {
     if git -C . rev-parse --is-inside-work-tree >/dev/null 2>&1 &&
         [ -e .git ]; then
         git ls-files --cached --others --exclude-standard
     else
-        find . -path ./build -prune -o -type f -print | sed 's|^\./||'
+        find . \( -path ./build -o -path ./handout \) -prune -o -type f -print | sed 's|^\./||'
     fi | while read -r f; do [ -f "$f" ] && echo "$f"; done
 }
 
 # What may lie at the top. Of listed's files, the names of others: what was left
 # there by chance must not get into a tree that is given away.
 strangers() {
-    cut -d/ -f1 <<<"$1" | sort -u | grep -vxE '\.[a-z-]+|LICENSE|Makefile|README\.md|common|grading|stage[1-5]-[a-z]+|tests'
+    cut -d/ -f1 <<<"$1" | sort -u | grep -vxE '\.[a-z-]+|LICENSE|Makefile|README\.md|common|grading|stage[0-9]-[a-z]+|tests'
 }
 
 given() {

@@ -300,8 +300,8 @@ scored() {
 @test "points that a person gives: taken over, checked, and never the student's own" {
     copy_tree "$T"
     cd "$T"
-    echo hist/empty >cases
-    grade() { run grading/grade.sh --stage 4 --no-speed --alive b --cases cases; }
+    echo hist/empty >"$BATS_TEST_TMPDIR/cases"
+    grade() { run grading/grade.sh --stage 4 --no-speed --alive b --cases "$BATS_TEST_TMPDIR/cases"; }
     task() { awk -F '\t' '$1 == "task" && $2 == "4.6" { print $3 "/" $4 }' "$1"; }
     grade
     [ "$(task build/grade/model.tsv)" = 0/0 ]
@@ -327,7 +327,7 @@ scored() {
     printf '4.6\t15\tall mine\n' >"$BATS_TEST_TMPDIR/ann/grading/read.tsv"
     printf '4.6\t13\twell said\n' >grading/read/ann.tsv
     printf '4.6\t14\tof this tree\n' >grading/read.tsv
-    run grading/submission.sh "$BATS_TEST_TMPDIR/ann" --stage 4 --no-speed --alive b --cases "$PWD/cases"
+    run grading/submission.sh "$BATS_TEST_TMPDIR/ann" --stage 4 --no-speed --alive b --cases "$BATS_TEST_TMPDIR/cases"
     [ "$(task build/submissions/ann/model.tsv)" = 13/15 ]
     [[ $output == *"well said"* ]]
     [ ! -e build/submissions/ann/tree/grading/read.tsv ]
