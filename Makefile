@@ -737,8 +737,7 @@ soak: ## ten minutes of load while compactions run, all checked [SECONDS=600]
 soak: SECONDS = 600
 
 torture: ## kill a server again and again [ROUNDS=40] [SEED=] [DURABILITY=none]
-	@grading/torture.sh '$(ROUNDS)' '$(SEED)' '$(DURABILITY)'
-ROUNDS     = 40
+	@grading/torture.sh '$(or $(ROUNDS),40)' '$(SEED)' '$(DURABILITY)'
 DURABILITY = none
 
 test: ## all tests
