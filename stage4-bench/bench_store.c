@@ -59,11 +59,15 @@ struct member {
 
 typedef int cell_fn(struct bench *b, uint64_t key, struct buf *value);
 
-/* Never the same value again: some stores see that, and write nothing. */
+/* Never the same value again, not in another thread either: some stores see
+ * that, and write nothing. */
 static int set_one(struct bench *b, uint64_t key, struct buf *value)
 {
     static _Thread_local uint64_t version;
     char text[WORK_KEY_MAX];
+
+    if (version == 0)
+        version = clock_now_ns();
     int err = work_value(b->work, key, ++version, value);
 
     return err ? err : store_set(b->store, work_key(b->work, key, text),
