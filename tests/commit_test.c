@@ -181,12 +181,27 @@ static void start(struct party *p, struct rig *r, char who, size_t rounds,
     actor_start(&p->actor, fn, p);
 }
 
+/* 'a' leads, and is held. */
+static void start_leader(struct party *p, struct rig *r)
+{
+    start(p, r, 'a', 1, run_as);
+    await_runs(r, 1);
+}
+
 /* Comes while another leads, and waits. */
 static void start_behind(struct party *p, struct rig *r, char who)
 {
     start(p, r, who, 1, run_as);
     expect_true("commit_run waits while another leads",
                 actor_blocks(&p->actor));
+}
+
+/* The same, with the others of FEW behind. */
+static void start_few(struct party *p, struct rig *r)
+{
+    start_leader(&p[0], r);
+    for (int i = 1; i < FEW; i++)
+        start_behind(&p[i], r, (char)('a' + i));
 }
 
 static void join_all(struct party *p, size_t n)
@@ -219,10 +234,7 @@ static void group_grows(const struct run *run)
 
     (void)run;
     rig_init(&r, 0);
-    start(&p[0], &r, 'a', 1, run_as);
-    await_runs(&r, 1);
-    for (int i = 1; i < FEW; i++)
-        start_behind(&p[i], &r, (char)('a' + i));
+    start_few(p, &r);
     expect_groups(&r, "while the first leads", "a,");
     let_pass(&r, UINT_MAX);
     join_all(p, FEW);
@@ -239,10 +251,7 @@ static void returns_after(const struct run *run)
 
     (void)run;
     rig_init(&r, 0);
-    start(&p[0], &r, 'a', 1, run_as);
-    await_runs(&r, 1);
-    for (int i = 1; i < FEW; i++)
-        start_behind(&p[i], &r, (char)('a' + i));
+    start_few(p, &r);
     let_pass(&r, 1);
     await_runs(&r, 2);
     for (int i = 1; i < FEW; i++)
@@ -262,8 +271,7 @@ static void hands_on(const struct run *run)
 
     (void)run;
     rig_init(&r, 0);
-    start(&p[0], &r, 'a', 1, run_as);
-    await_runs(&r, 1);
+    start_leader(&p[0], &r);
     start_behind(&p[1], &r, 'b');
     let_pass(&r, 1);
     expect_soon("a led, and b waits", "a returns: b leads now", actor_done,
@@ -302,8 +310,7 @@ static void alone(const struct run *run)
 
     (void)run;
     rig_init(&r, 0);
-    start(&p[0], &r, 'a', 1, run_as);
-    await_runs(&r, 1);
+    start_leader(&p[0], &r);
     start_behind(&p[1], &r, 'b');
     start(&p[2], &r, 'c', 1, enter_and_stay);
     expect_true("commit_enter waits while another leads",
@@ -328,8 +335,7 @@ static void waits_asleep(const struct run *run)
 
     (void)run;
     rig_init(&r, 0);
-    start(&p[0], &r, 'a', 1, run_as);
-    await_runs(&r, 1);
+    start_leader(&p[0], &r);
     start_behind(&p[1], &r, 'b');
     start_behind(&p[2], &r, 'c');
     expect_idle("two wait, and one leads");
