@@ -378,3 +378,23 @@ void store_look(void *arg, const char *root, unsigned nth,
     if (well && l->every && nth % l->every == 0)
         goes_on(l, root, seen);
 }
+
+void store_explore(const struct run *run, const struct exploration *e)
+{
+    struct looker looker = { .segment_size = e->segment_size,
+                             .files = e->files, .every = e->every,
+                             .compacts = e->compacts };
+    struct crash_plan plan = {
+        .look = store_look, .arg = &looker, .seed = run->seed,
+        .per_moment = e->per_moment, .power = e->power,
+        .one_cut = e->power || e->one_cut, .keep = e->keep,
+        .tried = e->tried
+    };
+    struct crash_report report;
+
+    crash_expect(&plan, &report);
+    expect_true("there are disks to look at", report.disks > 10);
+    if (getenv("CRASH_COUNTS"))
+        printf("%u moments, %u states, %u disks\n", report.moments,
+               report.states, report.disks);
+}

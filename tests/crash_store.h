@@ -61,6 +61,16 @@ struct looker {
 void store_look(void *arg, const char *root, unsigned nth,
                 struct crash_seen *seen);
 
+/* How a case explores what it has recorded. */
+struct exploration {
+    const char *tried;
+    bool power, compacts, keep;
+    bool one_cut;           /* of a call; always with power */
+    unsigned per_moment, every, files;
+    size_t segment_size;
+};
+void store_explore(const struct run *run, const struct exploration *e);
+
 /* How many files the store in root/s has. */
 unsigned store_files(const char *root);
 

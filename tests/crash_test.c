@@ -14,34 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How a case explores what it has recorded. */
-struct exploration {
-    const char *tried;
-    bool power, compacts, keep;
-    unsigned per_moment, every, files;
-    size_t segment_size;
-};
-
-static void explore(const struct run *run, const struct exploration *e)
-{
-    struct looker looker = { .segment_size = e->segment_size,
-                             .files = e->files, .every = e->every,
-                             .compacts = e->compacts };
-    struct crash_plan plan = {
-        .look = store_look, .arg = &looker, .seed = run->seed,
-        .per_moment = e->per_moment, .power = e->power,
-        .one_cut = e->power, .keep = e->keep,
-        .tried = e->tried
-    };
-    struct crash_report report;
-
-    crash_expect(&plan, &report);
-    expect_true("there are disks to look at", report.disks > 10);
-    if (getenv("CRASH_COUNTS"))
-        printf("%u moments, %u states, %u disks\n", report.moments,
-               report.states, report.disks);
-}
-
 static void opened(struct user *u, const char *root, enum store_durability d)
 {
     expect_int("store_open", user_open(u, root, d, 0), 0);
@@ -91,7 +63,7 @@ static void changes(const struct run *run, enum store_durability d, bool power,
     crash_stop();
     store_close(u.store);
     crash_remove(root);
-    explore(run, &(struct exploration){
+    store_explore(run, &(struct exploration){
         .tried = tried, .power = power, .per_moment = (unsigned)run->size,
         .every = power ? 7 : 2, .files = files });
 }
@@ -174,7 +146,7 @@ static void power_after_kill(const struct run *run)
     in_child(third_life, root);
     crash_stop();
     crash_remove(root);
-    explore(run, &(struct exploration){
+    store_explore(run, &(struct exploration){
         .tried = "changes, killed, opened under STORE_ALWAYS, killed, opened",
         .power = true, .per_moment = (unsigned)run->size, .every = 7,
         .files = files });
@@ -348,7 +320,7 @@ static void always_together(const struct run *run)
     crash_stop();
     store_close(u.store);
     crash_remove(root);
-    explore(run, &(struct exploration){
+    store_explore(run, &(struct exploration){
         .tried = "3 writers and a reader under STORE_ALWAYS", .power = true,
         .per_moment = (unsigned)run->size, .files = files });
 }
@@ -377,7 +349,7 @@ static void with_compactions(const struct run *run, enum store_durability d,
     expect_int("store_close", user_close(&u), 0);
     crash_stop();
     crash_remove(root);
-    explore(run, &(struct exploration){
+    store_explore(run, &(struct exploration){
         .tried = tried, .power = power, .per_moment = (unsigned)run->size,
         .every = power ? 7 : 2, .files = files, .compacts = true,
         .keep = keep });
@@ -421,7 +393,7 @@ static void compact_small(const struct run *run)
     expect_int("store_close", user_close(&u), 0);
     crash_stop();
     crash_remove(root);
-    explore(run, &(struct exploration){
+    store_explore(run, &(struct exploration){
         .tried = "compactions of nothing and of one record", .power = true,
         .per_moment = (unsigned)run->size, .every = 7, .files = files,
         .compacts = true });
@@ -454,7 +426,7 @@ static void removed_stays_removed(const struct run *run)
     }
     crash_stop();
     crash_remove(root);
-    explore(run, &(struct exploration){
+    store_explore(run, &(struct exploration){
         .tried = "a key set, removed, compacted, opened again", .power = true,
         .per_moment = (unsigned)run->size, .every = 5, .files = files,
         .compacts = true });
@@ -483,7 +455,7 @@ static void crash_twice(const struct run *run)
         expect_int("store_set", user_set(&u, 7, 32), 0);
         crash_stop();
         store_close(u.store);
-        explore(run, &(struct exploration){
+        store_explore(run, &(struct exploration){
             .tried = "after a crash: open, set, compact, set; and then",
             .power = true, .per_moment = (unsigned)run->size / 2,
             .files = files });

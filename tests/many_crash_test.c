@@ -18,28 +18,12 @@
 
 enum { SEGMENT = 2500, FILES = 1 /* the marker; crash_store.c knows the rest */ };
 
-struct exploration {
-    const char *tried;
-    bool power, compacts, keep;
-    unsigned per_moment, every;
-};
-
-static void explore(const struct run *run, const struct exploration *e)
+static void explore(const struct run *run, struct exploration e)
 {
-    struct looker looker = { .segment_size = SEGMENT, .files = FILES,
-                             .every = e->every, .compacts = e->compacts };
-    struct crash_plan plan = {
-        .look = store_look, .arg = &looker, .seed = run->seed,
-        .per_moment = e->per_moment, .power = e->power, .one_cut = true,
-        .keep = e->keep, .tried = e->tried
-    };
-    struct crash_report report;
-
-    crash_expect(&plan, &report);
-    expect_true("there are disks to look at", report.disks > 10);
-    if (getenv("CRASH_COUNTS"))
-        printf("%u moments, %u states, %u disks\n", report.moments,
-               report.states, report.disks);
+    e.one_cut = true;
+    e.segment_size = SEGMENT;
+    e.files = FILES;
+    store_explore(run, &e);
 }
 
 /* Its own compactors are kept away: when what is compacted, the case says. */
@@ -121,7 +105,7 @@ static void rotation(const struct run *run, enum store_durability d,
     crash_stop();
     store_close(u.store);
     crash_remove(root);
-    explore(run, &(struct exploration){
+    explore(run, (struct exploration){
         .tried = tried, .power = power, .per_moment = (unsigned)run->size });
 }
 
@@ -177,7 +161,7 @@ static void merging(const struct run *run, enum store_durability d, bool power,
     crash_stop();
     store_close(u.store);
     crash_remove(root);
-    explore(run, &(struct exploration){
+    explore(run, (struct exploration){
         .tried = tried, .power = power, .per_moment = (unsigned)run->size,
         .every = power ? 11 : 5, .compacts = true, .keep = keep });
 }
@@ -264,7 +248,7 @@ static void tombstones_power(const struct run *run)
     expect_int("store_close", user_close(&u), 0);
     crash_stop();
     crash_remove(root);
-    explore(run, &(struct exploration){
+    explore(run, (struct exploration){
         .tried = "removed keys; segments are compacted one by one",
         .power = true, .per_moment = (unsigned)run->size, .every = 9,
         .compacts = true });
@@ -291,7 +275,7 @@ static void merge_crash_twice(const struct run *run)
         expect_int("store_set", user_set(&u, 7, 42), 0);
         crash_stop();
         store_close(u.store);
-        explore(run, &(struct exploration){
+        explore(run, (struct exploration){
             .tried = "after a crash: open, set, compact, set; and then",
             .power = true, .per_moment = (unsigned)run->size });
     }
