@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/not_written.h"
 #include "stage2-server/store.h"
 #include "tests/answer.h"
@@ -45,14 +46,6 @@ static void fail(const char *what)
     }
     fprintf(stderr, "get_bench: %s\n", what);
     exit(1);
-}
-
-static double now(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 static struct slice key_of(size_t i, char text[KEY + 1])
@@ -121,11 +114,11 @@ int main(int argc, char **argv)
     while (COMPACTING && atomic_load(&compacted) == 0)
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
     get_all(gets / 20);     /* what was moved is in the cache again */
-    double wall = now(CLOCK_MONOTONIC), cpu = now(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t wall = clock_now_ns(), cpu = clock_thread_cpu_ns();
     unsigned before = atomic_load(&compacted);
     get_all(gets);
-    wall = now(CLOCK_MONOTONIC) - wall;
-    cpu = now(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    wall = clock_now_ns() - wall;
+    cpu = clock_thread_cpu_ns() - cpu;
     if (COMPACTING && atomic_load(&compacted) == before)
         fail("no compaction has ended meanwhile");
     atomic_store(&stop, true);
@@ -134,6 +127,7 @@ int main(int argc, char **argv)
     if (store_close(store) != 0)
         fail("store_close failed");
     scratch_remove(dir);
-    printf("%.2f\t%.2f\n", wall / (double)gets, cpu / (double)gets);
+    printf("%.2f\t%.2f\n", (double)wall / (double)gets,
+           (double)cpu / (double)gets);
     return 0;
 }

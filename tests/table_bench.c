@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/not_written.h"
 #include "stage2-server/table.h"
 #include "tests/answer.h"
@@ -32,14 +32,6 @@ static void fail(const char *what)
     }
     fprintf(stderr, "table_bench: %s\n", what);
     exit(1);
-}
-
-static double now(clockid_t clock)
-{
-    struct timespec t;
-
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 struct thread {
@@ -79,7 +71,7 @@ int main(int argc, char **argv)
                          slice_of(keys[i], KEY)) != 0)
             fail("table_insert failed");
     }
-    double wall = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
+    uint64_t wall = clock_now_ns(), cpu = clock_cpu_ns();
     for (size_t i = 0; i < threads; i++) {
         t[i] = (struct thread){ .random = i, .lookups = lookups / threads };
         if (pthread_create(&t[i].id, NULL, look, &t[i]) != 0)
@@ -87,7 +79,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < threads; i++)
         pthread_join(t[i].id, NULL);
-    printf("%.2f\t%.2f\n", (now(CLOCK_MONOTONIC) - wall) / (double)lookups,
-           (now(CLOCK_PROCESS_CPUTIME_ID) - cpu) / (double)lookups);
+    printf("%.2f\t%.2f\n", (double)(clock_now_ns() - wall) / (double)lookups,
+           (double)(clock_cpu_ns() - cpu) / (double)lookups);
     return 0;
 }
