@@ -1,12 +1,10 @@
 /* kvs_repair.c -- given: `kvs repair`. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "common/file.h"
 #include "stage2-server/kvs_files.h"
 #include "stage2-server/kvs_source.h"
 #include "stage2-server/log.h"
@@ -16,29 +14,16 @@ struct repair {
     struct log_file *to;
     FILE *lost;
     char lost_name[2 * DIR_NAME_MAX];
-    struct buf bytes;
 };
 
 /* A piece that is no record goes to the file of what is lost. */
 static int set_aside(struct repair *r, const struct piece *piece)
 {
     long at = ftell(r->lost);
+    int err = source_copy(r->source, piece, r->lost);
 
-    for (uint64_t done = 0; done < piece->len;) {
-        uint64_t left = piece->len - done;
-        size_t n = left < (1 << 16) ? (size_t)left : 1 << 16;
-
-        buf_clear(&r->bytes);
-        if (buf_reserve(&r->bytes, n) != 0)
-            return -ENOMEM;
-        ssize_t got = pread_full(r->source->fd, r->bytes.ptr, n,
-                                 (off_t)(piece->offset + done));
-        if (got <= 0)
-            return got < 0 ? (int)got : -EIO;
-        if (fwrite(r->bytes.ptr, 1, (size_t)got, r->lost) != (size_t)got)
-            return -errno;
-        done += (uint64_t)got;
-    }
+    if (err)
+        return err;
     printf("%s: %" PRIu64 " bytes at offset %" PRIu64 " are no record%s; they"
            " are now in %s at offset %ld\n", r->source->name, piece->len,
            piece->offset, piece->offset == 0 ? " (the file's header)" : "",
@@ -106,33 +91,15 @@ static int replace_log(struct repair *r, const char *dir)
     return err ? err : dir_sync(&s->dir);
 }
 
-static int open_lost(struct repair *r)
-{
-    int fd = -1;
-
-    snprintf(r->lost_name, sizeof r->lost_name, "lost-%.*s", DIR_NAME_MAX,
-             r->source->name);
-    fd = openat(r->source->dir.fd, r->lost_name,
-                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    r->lost = fd < 0 ? NULL : fdopen(fd, "w");
-    if (r->lost)
-        return 0;
-    int err = -errno;
-    if (fd >= 0)
-        close(fd);
-    return err;
-}
-
 static int repair(const struct source *s, const char *dir)
 {
     struct repair r = { .source = s };
-    int err = open_lost(&r);
+    int err = source_lost(s, r.lost_name, &r.lost);
 
     if (err)
         return err;
     err = replace_log(&r, dir);
     fclose(r.lost);
-    buf_release(&r.bytes);
     if (err)
         unlinkat(s->dir.fd, r.lost_name, 0);
     return err;

@@ -3,13 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/file.h"
 
-enum { FORMAT = 1 };
+enum { FORMAT = 1, COPY = 1 << 16 };
 
 /* ---- Pieces -------------------------------------------------------------- */
 
@@ -178,6 +179,44 @@ void source_close(struct source *s)
     if (s->fd >= 0)
         close(s->fd);
     dir_close(&s->dir);
+}
+
+int source_copy(const struct source *s, const struct piece *piece, FILE *to)
+{
+    struct buf bytes = { 0 };
+    int err = buf_reserve(&bytes, COPY);
+
+    for (uint64_t done = 0; done < piece->len && !err;) {
+        uint64_t left = piece->len - done;
+        size_t n = left < COPY ? (size_t)left : COPY;
+        ssize_t got = pread_full(s->fd, bytes.ptr, n,
+                                 (off_t)(piece->offset + done));
+
+        if (got <= 0)
+            err = got < 0 ? (int)got : -EIO;
+        else if (fwrite(bytes.ptr, 1, (size_t)got, to) != (size_t)got)
+            err = -errno;
+        else
+            done += (uint64_t)got;
+    }
+    buf_release(&bytes);
+    return err;
+}
+
+int source_lost(const struct source *s, char name[2 * DIR_NAME_MAX],
+                FILE **out)
+{
+    snprintf(name, 2 * DIR_NAME_MAX, "lost-%.*s", DIR_NAME_MAX, s->name);
+    int fd = openat(s->dir.fd, name,
+                    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+    *out = fd < 0 ? NULL : fdopen(fd, "w");
+    if (*out)
+        return 0;
+    int err = -errno;
+    if (fd >= 0)
+        close(fd);
+    return err;
 }
 
 int source_open(struct source *s, const char *path, bool read_only)

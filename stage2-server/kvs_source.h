@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "stage2-server/dir.h"
 #include "stage2-server/record.h"
@@ -53,6 +54,14 @@ int source_look_at(struct source *s, uint64_t generation);
 
 /* Calls fn with each piece, in order: 0, what fn answered, or an error. */
 int source_each(const struct source *s, piece_fn *fn, void *arg);
+
+/* The piece's bytes, whatever they are, to the end of `to`. */
+int source_copy(const struct source *s, const struct piece *piece, FILE *to);
+
+/* Makes the file for what is lost of the log that is looked at, lost-NAME;
+ * its name is then in `name`. *out is owned: fclose. */
+int source_lost(const struct source *s, char name[2 * DIR_NAME_MAX],
+                FILE **out);
 
 /* Whether the piece is damage, and not the torn tail of a crash. */
 bool source_damaged(const struct source *s, const struct piece *piece);

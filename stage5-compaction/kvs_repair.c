@@ -8,7 +8,6 @@
  * own before that.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,7 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/file.h"
 #include "stage2-server/kvs_files.h"
 #include "stage5-compaction/hint.h"
 #include "stage5-compaction/kvs_logs.h"
@@ -30,50 +28,9 @@ struct repair {
     struct segment *to;
     FILE *lost;                 /* made when something is lost */
     char lost_name[2 * DIR_NAME_MAX];
-    struct buf bytes;
 };
 
 /* ---- What is lost -------------------------------------------------------- */
-
-static int open_lost(struct repair *r)
-{
-    const struct source *s = &r->logs.source;
-
-    if (r->lost)
-        return 0;
-    snprintf(r->lost_name, sizeof r->lost_name, "lost-%.*s", DIR_NAME_MAX,
-             s->name);
-    int fd = openat(s->dir.fd, r->lost_name,
-                    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    r->lost = fd < 0 ? NULL : fdopen(fd, "w");
-    if (r->lost)
-        return 0;
-    int err = -errno;
-    if (fd >= 0)
-        close(fd);
-    return err;
-}
-
-/* To the file of what is lost. */
-static int copy_bytes(struct repair *r, const struct piece *piece)
-{
-    for (uint64_t done = 0; done < piece->len;) {
-        uint64_t left = piece->len - done;
-        size_t n = left < (1 << 16) ? (size_t)left : 1 << 16;
-
-        buf_clear(&r->bytes);
-        if (buf_reserve(&r->bytes, n) != 0)
-            return -ENOMEM;
-        ssize_t got = pread_full(r->logs.source.fd, r->bytes.ptr, n,
-                                 (off_t)(piece->offset + done));
-        if (got <= 0)
-            return got < 0 ? (int)got : -EIO;
-        if (fwrite(r->bytes.ptr, 1, (size_t)got, r->lost) != (size_t)got)
-            return -errno;
-        done += (uint64_t)got;
-    }
-    return 0;
-}
 
 static void say_what(const struct repair *r, const struct piece *piece)
 {
@@ -94,7 +51,8 @@ static void say_what(const struct repair *r, const struct piece *piece)
 static int set_aside(struct repair *r, const struct piece *piece)
 {
     const char *name = r->logs.source.name;
-    int err = open_lost(r);
+    int err = r->lost ? 0 : source_lost(&r->logs.source, r->lost_name,
+                                        &r->lost);
 
     if (err)
         return err;
@@ -104,7 +62,7 @@ static int set_aside(struct repair *r, const struct piece *piece)
     } else {
         long at = ftell(r->lost);
 
-        err = copy_bytes(r, piece);
+        err = source_copy(&r->logs.source, piece, r->lost);
         printf("%s: %" PRIu64 " bytes at offset %" PRIu64 " are no record%s;"
                " they are now in %s at offset %ld\n", name, piece->len,
                piece->offset, piece->offset == 0 ? " (the file's header)"
@@ -283,7 +241,6 @@ int files_repair(const char *dir)
     if (err)
         return err;
     err = repair_all(&r);
-    buf_release(&r.bytes);
     logs_close(&r.logs);
     return err;
 }
