@@ -105,34 +105,18 @@ for round in $(seq "$rounds"); do
             line=$(taskset -c "$second" timeout 60 "$bench" "$protocol" \
                 "${port[$name]}" "$pid" 50 "$depth" "$n" "$sets") ||
                 die "$name, depth $depth: failed"
-            printf '%s\t%s\t%s\n' "depth $depth$([ "$sets" = 0 ] ||
-                echo ", $sets % set")" "$name" "$line" >>"$raw"
+            cell="depth $depth$([ "$sets" = 0 ] || echo ", $sets % set")"
+            awk -F '\t' -v OFS='\t' -v cell="$cell" -v name="$name" '{
+                split("wall cpu client-cpu", metric, " ")
+                for (m = 1; m <= 3; m++)
+                    print "server", cell, name, 1, metric[m], "ns/op", $m
+                }' <<<"$line" >>"$raw"
         done
     done
 done
 live ''
 
-printf 'suite\tworkload\tsubject\tthreads\tmetric\tunit\tmedian\tmin\tmax\truns\n' \
-    >"$out/server.tsv"
-awk -F '\t' -v OFS='\t' '
-    { w = $1; s = $2
-      for (m = 3; m <= 5; m++) { k = w SUBSEP s SUBSEP m; v[k, ++n[k]] = $m }
-      if (!((w, s) in seen)) { seen[w, s]; order[++rows] = w SUBSEP s } }
-    END {
-        split("wall cpu client-cpu", name, " ")
-        for (r = 1; r <= rows; r++) {
-            split(order[r], p, SUBSEP)
-            for (m = 3; m <= 5; m++) {
-                k = order[r] SUBSEP m
-                for (i = 2; i <= n[k]; i++)
-                    for (j = i; j > 1 && v[k, j] < v[k, j - 1]; j--) {
-                        t = v[k, j]; v[k, j] = v[k, j - 1]; v[k, j - 1] = t
-                    }
-                print "server", p[1], p[2], 1, name[m - 2], "ns/op",
-                    v[k, int((n[k] + 1) / 2)], v[k, 1], v[k, n[k]], n[k]
-            }
-        }
-    }' "$raw" >>"$out/server.tsv"
+awk -f grading/median.awk "$raw" >"$out/server.tsv"
 rm -f "$raw"
 awk -F '\t' '$5 == "cpu" {
         if (!($2 in col)) { col[$2] = ++cols; title[cols] = $2 }

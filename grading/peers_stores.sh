@@ -52,26 +52,8 @@ for round in $(seq "$rounds"); do
 done
 live ''
 
-# Rows of the same cell become one: median, least, most.
-joined() {
-    printf 'suite\tworkload\tsubject\tthreads\tmetric\tunit\tmedian\tmin\tmax\truns\n'
-    awk -F '\t' -v OFS='\t' '
-        { k = $1 OFS $2 OFS $3 OFS $4 OFS $5 OFS $6; v[k, ++n[k]] = $7
-          if (n[k] == 1) order[++rows] = k }
-        END {
-            for (r = 1; r <= rows; r++) {
-                k = order[r]
-                for (i = 2; i <= n[k]; i++)
-                    for (j = i; j > 1 && v[k, j] + 0 < v[k, j - 1] + 0; j--) {
-                        t = v[k, j]; v[k, j] = v[k, j - 1]; v[k, j - 1] = t
-                    }
-                m = v[k, int((n[k] + 1) / 2)]
-                print k, m, v[k, 1], v[k, n[k]], n[k]
-            }
-        }' "$1"
-}
-joined "$out/stores.raw" >"$out/stores.tsv"
-joined "$out/tables.raw" >"$out/table-lf.tsv"
+awk -f grading/median.awk "$out/stores.raw" >"$out/stores.tsv"
+awk -f grading/median.awk "$out/tables.raw" >"$out/table-lf.tsv"
 rm -f "$out/stores.raw" "$out/tables.raw"
 server=()
 [ ! -s "$out/server.tsv" ] || server=("$out/server.tsv")
