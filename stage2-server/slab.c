@@ -15,15 +15,17 @@
  *
  * Threads. Each thread takes from the pages of its own lane, so two threads
  * seldom meet; what is freed goes back to the page, in whose lane ever that
- * is. Only when its lane and the pool have nothing a thread locks all lanes,
- * looks everywhere, and then knows for certain that the slab is full.
+ * is. Only when its lane and the pool have nothing a thread locks all lanes
+ * and looks everywhere: it moves some pages that have room into its own lane,
+ * or knows for certain that the slab is full.
  *
  * Sizes come in steps of 8 bytes up to 256, then 16 steps to each doubling:
  * at most an eighth (of small blocks), later a 17th, is lost to rounding.
  *
  * Locks: lanes (several: in order of their number), then the pool. A page's
- * place, size and lane do not change while one of its blocks is out, so the
- * block's owner may read them without a lock.
+ * place and size do not change while one of its blocks is out, so the block's
+ * owner may read them without a lock. Its lane changes with all lanes locked:
+ * who has locked a lane, and then finds the page in it, has the page.
  */
 #include "stage2-server/slab.h"
 
@@ -35,6 +37,7 @@
 
 #include "common/counter.h"
 #include "common/lock.h"
+#include "common/publish.h"
 
 enum {
     BUDGET_MIN = 4096,
@@ -45,6 +48,7 @@ enum {
     BLOCKS_MIN = 8,     /* to a page, if there is room */
     LINE = 64,
     LANES = 8,
+    MOVED = 32,         /* blocks to have, when pages change their lane */
     SMALL = 256,        /* up to here in steps of SLAB_ALIGN */
     STEPS = 16,         /* to a doubling beyond */
     CLASSES = SMALL / SLAB_ALIGN - 1 + STEPS * 7,
@@ -55,6 +59,7 @@ enum {
 struct page {
     struct page *next, *prev;   /* in its lane's or the pool's list */
     void *free;         /* blocks that came back, linked by their first word */
+    void *_Atomic lane; /* struct lane */
     uint32_t back;      /* how many units before this one the run begins */
     uint32_t units;     /* how long it is; 0: a chunk of its own */
     uint32_t size;      /* of a block; 0: the run is one block */
@@ -62,7 +67,6 @@ struct page {
     uint32_t used;      /* how many are out */
     uint32_t fresh;     /* the first that never was */
     uint16_t class;
-    uint8_t lane;
     bool idle;          /* a free run; true at its first and last unit */
 };
 
@@ -335,7 +339,7 @@ static struct page *page_create(struct slab *slab, struct lane *lane,
     page->room = (uint32_t)(((size_t)page->units << slab->unit_shift) / size);
     page->used = page->fresh = 0;
     page->class = (uint16_t)class;
-    page->lane = (uint8_t)(lane - slab->lane);
+    publish(&page->lane, lane);
     list_push(&lane->open[class], page);
     return page;
 }
@@ -356,6 +360,35 @@ static bool grow(struct slab *slab)
     return grown;
 }
 
+/* Pages with room, from all lanes to the own: some, so that the next blocks
+ * are had without this. Answers one of them, or NULL. */
+static struct page *move_pages(struct slab *slab, struct lane *own,
+                               unsigned class)
+{
+    struct list *open = &own->open[class];
+    size_t moved = 0;
+
+    if (open->first)
+        return open->first;     /* something has come back meanwhile */
+    for (unsigned i = 0; i < slab->lanes; i++) {
+        struct lane *from = &slab->lane[i];
+        struct page *page;
+
+        while (from != own && moved < MOVED &&
+               (page = from->open[class].first)) {
+            list_remove(&from->open[class], page);
+            list_push(open, page);
+            publish(&page->lane, own);
+            from->blocks -= page->used;
+            own->blocks += page->used;
+            from->bytes -= (size_t)page->used * page->size;
+            own->bytes += (size_t)page->used * page->size;
+            moved += page->room - page->used;
+        }
+    }
+    return open->first;
+}
+
 /* Nothing in the own lane, nothing in the pool: look into all lanes at once,
  * so that "full" is the truth. Then grow, if that is allowed, else take even
  * a block that is too large. */
@@ -364,15 +397,14 @@ static void *take_anywhere(struct slab *slab, struct lane *own, unsigned class,
 {
     for (unsigned i = 0; i < slab->lanes; i++)
         mutex_lock(&slab->lane[i].lock);
-    struct page *page = find_open(slab, class);
+    struct page *page = move_pages(slab, own, class);
     if (!page)
         page = page_create(slab, own, class, size);
     if (!page && grow(slab))
         page = page_create(slab, own, class, size);
     for (unsigned c = class + 1; !page && c < CLASSES; c++)
         page = find_open(slab, c);
-    void *block = page ? take_locked(slab, &slab->lane[page->lane], page)
-                       : NULL;
+    void *block = page ? take_locked(slab, acquire(&page->lane), page) : NULL;
     for (unsigned i = slab->lanes; i-- > 0;)
         mutex_unlock(&slab->lane[i].lock);
     return block;
@@ -533,6 +565,19 @@ void *slab_alloc(struct slab *slab, size_t size)
     return block ? block : take_anywhere(slab, lane, class, size);
 }
 
+/* The page's lane, locked. */
+static struct lane *lane_of(struct page *page)
+{
+    for (;;) {
+        struct lane *lane = acquire(&page->lane);
+
+        mutex_lock(&lane->lock);
+        if (acquire(&page->lane) == lane)
+            return lane;
+        mutex_unlock(&lane->lock);
+    }
+}
+
 void slab_free(struct slab *slab, void *block)
 {
     if (!block)
@@ -542,8 +587,7 @@ void slab_free(struct slab *slab, void *block)
         big_free(slab, page);
         return;
     }
-    struct lane *lane = &slab->lane[page->lane];
-    mutex_lock(&lane->lock);
+    struct lane *lane = lane_of(page);
     assert(page->used > 0);
     *(void **)block = page->free;
     page->free = block;

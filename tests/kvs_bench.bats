@@ -359,3 +359,13 @@ END
         END { if (n < 4) print n }' "$BATS_TEST_TMPDIR/out/stores.tsv"
     [ "$output" = "" ]
 }
+
+@test "in a slab that another thread has filled, a block costs its two locks and few more" {
+    cc -O1 -g -Wall -Wextra -Werror -pthread -D_GNU_SOURCE -I"$TOP" \
+        -Wl,--wrap=pthread_mutex_lock -o "$T/slab_locks" \
+        "$TOP"/tests/slab_locks.c "$TOP"/stage2-server/slab.c \
+        "$TOP"/common/{counter,lock,publish}.c 2>"$T/err" || show
+    try "$T/slab_locks"
+    [ "$status" -eq 0 ] || show
+    awk '{ exit !($1 >= 2 && $1 < 3) }' "$T/out" || show
+}

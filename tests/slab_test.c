@@ -11,7 +11,7 @@
 #include "stage2-server/slab.h"
 #include "tests/driver.h"
 
-enum { CREW = 4, KIB = 1024 };
+enum { CREW = 4, KIB = 1024, EDGE = 1000 };
 
 static struct slab *made(size_t budget, bool grows)
 {
@@ -405,28 +405,82 @@ static void trade(void *arg)
     }
 }
 
-static void crowd(const struct run *run)
+/* Starts the crew at the places, and empties these in the end. */
+static void crowd_trades(struct slab *slab, const struct run *run,
+                         struct worker *w, void (*fn)(void *))
 {
-    struct slab *slab = made(256 * KIB, false);
-    struct worker w[CREW];
-
     for (int i = 0; i < PLACES; i++)
         pthread_mutex_init(&places[i].lock, NULL);
     for (int i = 0; i < CREW; i++) {
         w[i] = (struct worker){ .slab = slab, .steps = run->size,
                                 .random = run->seed + (uint64_t)i };
-        actor_start(&w[i].actor, trade, &w[i]);
+        actor_start(&w[i].actor, fn, &w[i]);
     }
-    for (int i = 0; i < CREW; i++) {
+    for (int i = 0; i < CREW; i++)
         actor_join(&w[i].actor);
-        expect_int("blocks that a thread took", w[i].taken, run->size);
-    }
     for (int i = 0; i < PLACES; i++) {
         if (places[i].block.at)
             give(slab, &places[i].block);
         pthread_mutex_destroy(&places[i].lock);
     }
+}
+
+static void crowd(const struct run *run)
+{
+    struct slab *slab = made(256 * KIB, false);
+    struct worker w[CREW];
+
+    crowd_trades(slab, run, w, trade);
+    for (int i = 0; i < CREW; i++)
+        expect_int("blocks that a thread took", w[i].taken, run->size);
     expect_int("blocks in the end", stats_of(slab).blocks, 0);
+    slab_destroy(slab);
+}
+
+/* As trade, with blocks of one size; where there is no room the place's own
+ * goes back, and it stays empty. */
+static void trade_at_the_edge(void *arg)
+{
+    struct worker *w = arg;
+
+    for (size_t i = 0; i < w->steps; i++) {
+        struct place *p = &places[next_random(&w->random) % PLACES];
+        struct block mine, other;
+
+        w->taken += take(w->slab, &mine, EDGE,
+                         (unsigned char)next_random(&w->random));
+        pthread_mutex_lock(&p->lock);
+        other = p->block;
+        p->block = mine;
+        pthread_mutex_unlock(&p->lock);
+        if (other.at)
+            give(w->slab, &other);
+    }
+}
+
+/* One thread has filled the slab, but for fewer blocks than there are
+ * threads: these live on what each other frees. */
+static void crowd_at_the_edge(const struct run *run)
+{
+    size_t most = 512 * KIB / EDGE;
+    struct slab *slab = made(512 * KIB, false);
+    struct block *b = room_for(most);
+    size_t n = fill(slab, b, most, EDGE), taken = 0;
+    struct worker w[CREW];
+
+    for (size_t i = 0; i < 3; i++)
+        give(slab, &b[i * n / 3]);
+    crowd_trades(slab, run, w, trade_at_the_edge);
+    for (int i = 0; i < CREW; i++)
+        taken += w[i].taken;
+    expect_true("a thread gets what others freed", taken > run->size / 4);
+    for (size_t i = 0; i < 3; i++)
+        expect_true("in the end, room for what was given back",
+                    take(slab, &b[i * n / 3], EDGE, 1));
+    for (size_t i = 0; i < n; i++)
+        give(slab, &b[i]);
+    expect_int("blocks in the end", stats_of(slab).blocks, 0);
+    free(b);
     slab_destroy(slab);
 }
 
@@ -571,6 +625,42 @@ static void small_crowd(const struct run *run)
     slab_destroy(slab);
 }
 
+static void take_one(void *arg)
+{
+    struct filler *f = arg;
+
+    for (size_t i = 0; i < f->most; i++)
+        f->n += take(f->slab, &f->b[f->n], f->size, (unsigned char)i);
+}
+
+/* The slab is full but for a block or two: one thread gets them, while
+ * another gives back what lies beside. */
+static void small_edge(const struct run *run)
+{
+    enum { BUDGET = 128 * KIB, SIZE = 4000, MOST = BUDGET / SIZE };
+    struct slab *slab = made(BUDGET, false);
+    struct block rest[MOST], got[2];
+    size_t n = fill(slab, rest, MOST, SIZE);
+    struct filler taker = { .slab = slab, .b = got, .most = 2, .size = SIZE };
+    struct filler giver = { .slab = slab, .b = rest + 1, .n = run->size };
+
+    give(slab, &rest[0]);
+    actor_start(&taker.actor, take_one, &taker);
+    actor_start(&giver.actor, free_in_actor, &giver);
+    actor_join(&taker.actor);
+    actor_join(&giver.actor);
+    expect_true("a block is free: the other thread gets it", taker.n > 0);
+    free_in_actor(&taker);
+    for (size_t i = run->size + 1; i < n; i++)
+        give(slab, &rest[i]);
+    expect_int("blocks in the end", stats_of(slab).blocks, 0);
+    size_t again = fill(slab, rest, MOST, SIZE);
+    expect_true("as many blocks as before", again >= n - n / 10 && again <= n);
+    for (size_t i = 0; i < again; i++)
+        give(slab, &rest[i]);
+    slab_destroy(slab);
+}
+
 static const struct test_case cases[] = {
     { "blocks", blocks, 1 },
     { "create_checks", create_checks, 1 },
@@ -584,10 +674,12 @@ static const struct test_case cases[] = {
     { "destroy_takes_all", destroy_takes_all, 5000 },
     { "crowd", crowd, 50000 },
     { "crowd_full", crowd_full, 20000 },
+    { "crowd_at_the_edge", crowd_at_the_edge, 20000 },
     { "crowd_grows", crowd_grows, 20000 },
     { "hand_over", hand_over, 1000 },
     { "free_for_others", free_for_others, 512 },
     { "small_crowd", small_crowd, 2 },
+    { "small_edge", small_edge, 2 },
     { NULL, NULL, 0 },
 };
 
