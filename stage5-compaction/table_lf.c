@@ -83,8 +83,9 @@ enum {
     LINE = 64,
     FILL = 11,              /* grows at FILL / 2 keys a bucket */
     AHEAD = 8,              /* buckets to prefetch while growing */
-    TOGETHER = 8,           /* lookups that wait for memory at once */
+    TOGETHER = 16,          /* lookups that wait for memory at once */
     PIECE = 4096,           /* table_each copies about so much at a time */
+    LARGE = 64 << 10,       /* bytes of an array from which the slab has it */
     FIRST_CHUNK = 1 << 20,
     TAG_SHIFT = 48,
     GRACES = 100            /* for a full slab */
@@ -105,6 +106,7 @@ struct line {
 struct array {
     size_t count;
     void *memory;           /* what to free: all this, before alignment */
+    bool in_slab;           /* to there, that is */
     struct line line[] __attribute__((aligned(LINE)));
 };
 
@@ -290,11 +292,26 @@ static void give_back(void *slab, void *block)
     slab_free(slab, block);
 }
 
-static struct array *array_create(size_t count)
+static size_t array_bytes(size_t count)
 {
-    /* calloc, so that buckets never used cost no memory. */
-    void *memory = count > UINT32_MAX ? NULL
-                                      : calloc(count + 2, sizeof(struct line));
+    return (count + 2) * sizeof(struct line);
+}
+
+/* Memory that is 0. From calloc, where buckets never used cost nothing; what
+ * is large and touched at random from the slab, which has large pages. */
+static void *array_memory(struct table *table, size_t bytes, bool in_slab)
+{
+    if (!in_slab)
+        return calloc(1, bytes);
+    void *memory = slab_alloc(table->slab, bytes);
+    return memory ? memset(memory, 0, bytes) : NULL;
+}
+
+static struct array *array_create(struct table *table, size_t count)
+{
+    bool in_slab = !table->bounded && array_bytes(count) >= LARGE;
+    void *memory = count > UINT32_MAX
+        ? NULL : array_memory(table, array_bytes(count), in_slab);
 
     if (!memory)
         return NULL;
@@ -302,6 +319,7 @@ static struct array *array_create(size_t count)
                                    ~(uintptr_t)(LINE - 1));
     array->count = count;
     array->memory = memory;
+    array->in_slab = in_slab;
     return array;
 }
 
@@ -315,7 +333,10 @@ static void array_free(void *slab, void *what)
             next = acquire(&l->next);
             slab_free(slab, l);
         }
-    free(array->memory);
+    if (array->in_slab)
+        slab_free(slab, array->memory);
+    else
+        free(array->memory);
 }
 
 /* ---- Changing chains ----------------------------------------------------- */
@@ -406,7 +427,8 @@ static void prefetch_pairs(struct array *array, size_t bucket)
 static void grow_locked(struct table *table, struct place *at)
 {
     struct array *from = acquire(&at->stripe->array);
-    struct array *to = array_create(from->count + from->count / 2 + 1);
+    struct array *to = array_create(table,
+                                    from->count + from->count / 2 + 1);
 
     if (!to)
         return;
@@ -428,7 +450,8 @@ static void stripes_release(struct table *table, size_t n)
     for (size_t i = 0; i < n; i++) {
         struct array *array = acquire(&table->stripe[i].array);
 
-        free(array->memory);    /* its further lines go with the slab */
+        if (!array->in_slab)    /* its further lines go with the slab, too */
+            free(array->memory);
         mutex_release(&table->stripe[i].lock);
     }
 }
@@ -439,7 +462,7 @@ static int stripes_create(struct table *table, size_t buckets)
         struct stripe *s = &table->stripe[i];
         size_t share = buckets / table->stripes;
         struct array *array = array_create(
-            share + (i < buckets % table->stripes));
+            table, share + (i < buckets % table->stripes));
 
         if (!array) {
             stripes_release(table, i);
@@ -834,7 +857,7 @@ void table_stats(struct table *table, struct table_stats *stats)
         struct array *array = acquire(&s->array);
         stats->keys += s->keys;
         stats->buckets += array->count;
-        stats->bytes += (array->count + 2) * sizeof(struct line);
+        stats->bytes += array->in_slab ? 0 : array_bytes(array->count);
         mutex_unlock(&s->lock);
     }
 }

@@ -406,6 +406,32 @@ static void grower_frozen(const struct run *run)
     frozen_on(made(4, false, 0), add_on, 500, run);
 }
 
+/* So many buckets that their memory may come from another place than that of
+ * a small table; and, unless few keys come, more of them. */
+static void grow_large(const struct run *run)
+{
+    enum { BUCKETS = 70000 };
+    struct table *table = NULL;
+    struct table_options options = { .buckets = BUCKETS };
+
+    expect_int("create", table_create(&table, &options), 0);
+    for (uint64_t key = 0; key < run->size; key++)
+        expect_int("insert", put(table, key, key + 1), 0);
+    for (uint64_t key = 0; key < run->size; key++)
+        expect_int("a key's value", get(table, key), key + 1);
+    struct table_stats stats = stats_of(table);
+    expect_int("keys", stats.keys, run->size);
+    expect_true("buckets", stats.buckets >= BUCKETS);
+    expect_true("at least 8 bytes a bucket", stats.bytes >= stats.buckets * 8);
+    if (run->size > 5 * BUCKETS)
+        expect_true("at most 56 bytes a key, and 2 MiB",
+                    stats.bytes < run->size * 56 + (2 << 20));
+    for (uint64_t key = 0; key < run->size; key += 2)
+        expect_int("delete", drop(table, key), 0);
+    expect_int("keys that are left", stats_of(table).keys, run->size / 2);
+    table_destroy(table);
+}
+
 /* The same, stopped in each malloc: who grows needs memory for it. */
 static void stop_in_malloc(void)
 {
@@ -728,6 +754,7 @@ static const struct test_case cases[] = {
     { "small_full", small_full, 20 },
     { "grower_frozen", grower_frozen, 100 },
     { "grower_stopped", grower_stopped, 3000 },
+    { "grow_large", grow_large, 500000 },
     { "small_grow", small_grow, 2 },
     { NULL, NULL, 0 },
 };
