@@ -35,7 +35,9 @@
 enum {
     DUE = 5,                        /* a fifth; */
     DUE_QUIET = 10,                 /* a tenth, when there is time */
-    SMALL = 8                       /* an eighth of a segment */
+    SMALL = 8,                      /* an eighth of a segment */
+    TOGETHER = 64,                  /* records that are looked up at once */
+    TOGETHER_BYTES = 256 * 1024     /* and how long they are, all in all */
 };
 
 /* ---- Choosing ------------------------------------------------------------ */
@@ -101,6 +103,15 @@ size_t compact_pick(struct store *store, struct segment **inputs, bool all)
 
 /* ---- Copying ------------------------------------------------------------- */
 
+/* A lookup is mostly waiting for memory, and one waits for many at once. So
+ * records wait until some can be looked up together. */
+struct waiting {
+    struct record records[TOGETHER];
+    struct place places[TOGETHER];  /* where they lie */
+    size_t n;
+    struct buf bytes;               /* theirs; never moves */
+};
+
 struct compaction {
     struct store *store;
     struct segment **inputs;
@@ -108,46 +119,81 @@ struct compaction {
     struct segment *input;      /* being copied */
     struct segment *output;
     struct copies copies;
+    struct waiting waiting;
 };
 
-static bool names(struct store *s, struct slice key, const struct place *place,
-                  bool *there)
+static bool is_at(const struct place *a, const struct place *b)
 {
-    struct place now;
-
-    *there = table_lookup(s->index, key, &now, sizeof now) >= 0;
-    return *there && now.slot == place->slot && now.offset == place->offset;
+    return a->slot == b->slot && a->offset == b->offset;
 }
 
+/* Whether a record must be kept, for which the index has `now`, or NULL. */
 static bool counts(struct compaction *c, const struct record *record,
-                   const struct place *place)
+                   const struct place *place, const struct place *now)
 {
-    bool there;
-
-    if (names(c->store, record->key, place, &there))
-        return true;
-    return record->kind == RECORD_REMOVE && !there &&
+    if (now)
+        return is_at(now, place);
+    return record->kind == RECORD_REMOVE &&
            segments_pin(&c->store->set, record->sequence, c->inputs, c->n);
+}
+
+static int copy_waiting(struct compaction *c)
+{
+    struct table_lookup found[TOGETHER];
+    struct place now[TOGETHER];
+    struct waiting *w = &c->waiting;
+    int err = 0;
+
+    for (size_t i = 0; i < w->n; i++)
+        found[i] = (struct table_lookup){ .key = w->records[i].key,
+                                          .to = &now[i],
+                                          .room = sizeof now[i] };
+    table_lookup_many(c->store->index, found, w->n);
+    for (size_t i = 0; i < w->n && !err; i++)
+        if (counts(c, &w->records[i], &w->places[i],
+                   found[i].len >= 0 ? &now[i] : NULL))
+            err = copies_add(&c->copies, &w->records[i], &w->places[i]);
+    w->n = 0;
+    buf_clear(&w->bytes);
+    return err;
 }
 
 static int copy_record(void *arg, const struct record *record,
                        const struct log_position *at)
 {
     struct compaction *c = arg;
-    struct place place = { at->offset, at->value_len,
-                           (uint32_t)c->input->slot };
+    struct waiting *w = &c->waiting;
+    size_t body = record->key.len + record->value.len;
+    int err = 0;
 
-    return counts(c, record, &place)
-               ? copies_add(&c->copies, record, &place) : 0;
+    if (w->n == TOGETHER || body > w->bytes.cap - w->bytes.len)
+        err = copy_waiting(c);
+    if (err)
+        return err;
+    struct record *r = &w->records[w->n];
+    *r = *record;
+    w->places[w->n++] = (struct place){ at->offset, at->value_len,
+                                        (uint32_t)c->input->slot };
+    if (body > w->bytes.cap)        /* alone, from where it is */
+        return copy_waiting(c);
+    r->key = copies_keep(&w->bytes, record->key);
+    r->value = copies_keep(&w->bytes, record->value);
+    return 0;
 }
 
 static int copy_all(struct compaction *c)
 {
     int err = copies_begin(&c->copies, c->store, c->output);
 
+    c->waiting.n = 0;
+    buf_clear(&c->waiting.bytes);
+    if (!err)
+        err = buf_reserve(&c->waiting.bytes, TOGETHER_BYTES);
     for (size_t i = 0; i < c->n && !err; i++) {
         c->input = c->inputs[i];
         err = segment_each(c->input, c->store->path, copy_record, c);
+        if (!err)
+            err = copy_waiting(c);
         if (err == -EBADMSG || err == -EIO) {
             mutex_lock(&c->store->set.lock);
             c->input->bad = true;
@@ -246,7 +292,7 @@ static enum table_decision move_if_still_there(void *arg,
     if (!present)
         return TABLE_KEEP;
     memcpy(&now, present->ptr, sizeof now);
-    w->moved = now.slot == w->from->slot && now.offset == w->from->offset;
+    w->moved = is_at(&now, w->from);
     *value = slice_of(&w->to, sizeof w->to);
     return w->moved ? TABLE_REPLACE : TABLE_KEEP;
 }
@@ -279,7 +325,7 @@ static int switch_index(struct compaction *c)
     int err = epoch_here(c->store->set.epoch) ? 0 : -ENOMEM;
 
     if (!err)
-        err = hint_each(&c->copies.hint, switch_entry, &w);
+        err = store_each_entry(c->store, &c->copies.hint, switch_entry, &w);
     return err ? store_fail(c->store, err) : 0;
 }
 
@@ -350,6 +396,7 @@ int compact_run(struct store *store, struct segment **inputs, size_t n)
         c->n = n;
         err = run(c);
         copies_release(&c->copies);
+        buf_release(&c->waiting.bytes);
     }
     if (err)
         segments_put_back(&store->set, inputs, n);

@@ -36,9 +36,9 @@ enum { COMPACT_INPUTS = 64 };   /* of one compaction, at most */
 
 /* Chooses what a compaction should take now, and takes it (segments_take).
  * `all`: whatever has any garbage. Else only when more than a fifth of all
- * records is garbage, a tenth when it is quiet (background_quiet); what has the largest share of it goes first. The copy
- * shall fit into a segment, unless there is just one input. How many; 0:
- * nothing to do.  (5.6) */
+ * records is garbage, a tenth when it is quiet (background_quiet); what has
+ * the largest share of it goes first. The copy shall fit into a segment,
+ * unless there is just one input. How many; 0: nothing to do.  (5.6) */
 size_t compact_pick(struct store *store, struct segment **inputs, bool all);
 
 /* Compacts these, which were taken; puts them back on an error.  (5.6, 5.7) */

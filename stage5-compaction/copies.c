@@ -60,13 +60,12 @@ static int copy_out(struct copies *c)
     return err;
 }
 
-/* The buffer has the room, so it does not move. */
-static struct slice keep(struct copies *c, struct slice slice)
+struct slice copies_keep(struct buf *bytes, struct slice slice)
 {
-    size_t at = c->bytes.len;
+    size_t at = bytes->len;
 
-    buf_append_slice(&c->bytes, slice);
-    return slice_of(c->bytes.ptr + at, slice.len);
+    buf_append_slice(bytes, slice);
+    return slice_of(bytes->ptr + at, slice.len);
 }
 
 int copies_add(struct copies *c, const struct record *record,
@@ -84,8 +83,8 @@ int copies_add(struct copies *c, const struct record *record,
     c->places[c->waiting++] = *from;
     if (body > c->bytes.cap)        /* alone, from where it is */
         return copy_out(c);
-    copy->key = keep(c, record->key);
-    copy->value = keep(c, record->value);
+    copy->key = copies_keep(&c->bytes, record->key);
+    copy->value = copies_keep(&c->bytes, record->value);
     return 0;
 }
 

@@ -40,6 +40,10 @@ int copies_begin(struct copies *copies, struct store *store,
                  struct segment *output);
 void copies_release(struct copies *copies);
 
+/* A copy of the slice's bytes at the end of a buffer that has the room, and so
+ * does not move. */
+struct slice copies_keep(struct buf *bytes, struct slice slice);
+
 /* A record that lay there. */
 int copies_add(struct copies *copies, const struct record *record,
                const struct place *from);

@@ -11,7 +11,6 @@
 
 enum {
     THREADS = 8,
-    TOGETHER = 16,          /* entries that are looked up at once */
     TOMB = -1,              /* a place's value_len: there is no value */
     PROGRESS = 4 * 1024 * 1024, /* bytes from one report to the next */
     PER_BUCKET = 6          /* entries: what a line of table_lf.c holds */
@@ -214,8 +213,7 @@ struct newer {
     struct place place, before;
     bool was_there, moved;
     int err;
-    struct hint_entry waiting[TOGETHER];
-    size_t n;
+    int64_t live;           /* bytes of the part that count, so far */
 };
 
 static enum table_decision newer_wins(void *arg, const struct slice *present,
@@ -258,8 +256,9 @@ static void count_before(struct newer *n, const struct place *before)
     mutex_unlock(&n->l->store->set.lock);
 }
 
-static int learn_one(struct newer *n, const struct hint_entry *e)
+static int learn_entry(void *arg, const struct hint_entry *e)
 {
+    struct newer *n = arg;
     struct segment *segment = n->part->segment;
     bool set = e->kind == RECORD_SET;
     uint64_t size = size_of(e, e->position.value_len);
@@ -279,43 +278,20 @@ static int learn_one(struct newer *n, const struct hint_entry *e)
         if (e->sequence > segment->last_tomb)
             segment->last_tomb = e->sequence;
     } else if (n->moved) {
-        mutex_lock(&n->l->store->set.lock);
-        segment->live += (int64_t)size;
-        mutex_unlock(&n->l->store->set.lock);
+        n->live += (int64_t)size;
     }
     return 0;
-}
-
-/* Most of the work is waiting for memory. Looking them up together, for
- * nothing, makes the processor wait for many at once. */
-static int learn_waiting(struct newer *n)
-{
-    struct table_lookup lookups[TOGETHER];
-    int err = 0;
-
-    for (size_t i = 0; i < n->n; i++)
-        lookups[i] = (struct table_lookup){ .key = n->waiting[i].key };
-    table_lookup_many(n->l->store->index, lookups, n->n);
-    for (size_t i = 0; i < n->n && !err; i++)
-        err = learn_one(n, &n->waiting[i]);
-    n->n = 0;
-    return err;
-}
-
-static int learn_entry(void *arg, const struct hint_entry *e)
-{
-    struct newer *n = arg;
-
-    n->waiting[n->n++] = *e;
-    return n->n == TOGETHER ? learn_waiting(n) : 0;
 }
 
 static int pass_learn(struct loading *l, struct part *part)
 {
     struct newer n = { .l = l, .part = part };
-    int err = hint_each(&part->hint, learn_entry, &n);
+    int err = store_each_entry(l->store, &part->hint, learn_entry, &n);
 
-    return err ? err : learn_waiting(&n);
+    mutex_lock(&l->store->set.lock);
+    part->segment->live += n.live;  /* others may have taken off some */
+    mutex_unlock(&l->store->set.lock);
+    return err;
 }
 
 static enum table_decision drop_tomb(void *arg, const struct slice *present,
@@ -344,7 +320,7 @@ static int pass_forget(struct loading *l, struct part *part)
 {
     return part->segment->tombs == 0
                ? 0
-               : hint_each(&part->hint, forget_entry, l);
+               : store_each_entry(l->store, &part->hint, forget_entry, l);
 }
 
 /* ---- All of it ----------------------------------------------------------- */
@@ -376,10 +352,25 @@ static int gather(struct loading *l, struct segment *active)
 
         part->segment = s;
         part->active = s == active;
-        l->at[s->slot] = part;
         l->of += segment_end(s);
     }
     return 0;
+}
+
+static int by_last(const void *a, const void *b)
+{
+    const struct part *x = a, *y = b;
+
+    return (x->hint.last < y->hint.last) - (x->hint.last > y->hint.last);
+}
+
+/* The newest first: then most of what comes later is older than what the
+ * index has, and changes nothing there. */
+static void arrange(struct loading *l)
+{
+    qsort(l->parts, l->n, sizeof *l->parts, by_last);
+    for (size_t i = 0; i < l->n; i++)
+        l->at[l->parts[i].segment->slot] = &l->parts[i];
 }
 
 static void settle(struct loading *l)
@@ -422,6 +413,8 @@ int load_index(struct store *store, struct segment *active)
     }
     if (!err)
         err = make_index(&l);
+    if (!err)
+        arrange(&l);
     if (!err)
         err = for_each_part(&l, pass_learn);
     if (!err)

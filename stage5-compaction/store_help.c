@@ -10,7 +10,10 @@
 #include "stage5-compaction/batch.h"
 #include "stage5-compaction/store_parts.h"
 
-enum { SEGMENT_SIZE = 64 * 1024 * 1024 };
+enum {
+    SEGMENT_SIZE = 64 * 1024 * 1024,
+    TOGETHER = 16           /* entries that are looked up at once */
+};
 
 /* ---- Making and freeing -------------------------------------------------- */
 
@@ -169,4 +172,47 @@ void store_count(struct store *store, struct store_stats *stats)
     stats->sequence = store->applied;
     stats->failed = store->failed;
     mutex_unlock(&store->numbers);
+}
+
+/* ---- The index ----------------------------------------------------------- */
+
+struct waiting {
+    struct store *store;
+    hint_each_fn *fn;
+    void *arg;
+    struct hint_entry entries[TOGETHER];
+    size_t n;
+};
+
+/* Most of the work is waiting for memory. Looking them up together, for
+ * nothing, makes the processor wait for many at once. */
+static int show_waiting(struct waiting *w)
+{
+    struct table_lookup lookups[TOGETHER];
+    int answer = 0;
+
+    for (size_t i = 0; i < w->n; i++)
+        lookups[i] = (struct table_lookup){ .key = w->entries[i].key };
+    table_lookup_many(w->store->index, lookups, w->n);
+    for (size_t i = 0; i < w->n && !answer; i++)
+        answer = w->fn(w->arg, &w->entries[i]);
+    w->n = 0;
+    return answer;
+}
+
+static int let_wait(void *arg, const struct hint_entry *entry)
+{
+    struct waiting *w = arg;
+
+    w->entries[w->n++] = *entry;
+    return w->n == TOGETHER ? show_waiting(w) : 0;
+}
+
+int store_each_entry(struct store *store, const struct hint *hint,
+                     hint_each_fn *fn, void *arg)
+{
+    struct waiting w = { .store = store, .fn = fn, .arg = arg };
+    int answer = hint_each(hint, let_wait, &w);
+
+    return answer ? answer : show_waiting(&w);
 }

@@ -31,6 +31,7 @@
 #include "stage2-server/store.h"
 #include "stage2-server/table.h"
 #include "stage5-compaction/commit.h"
+#include "stage5-compaction/hint.h"
 #include "stage5-compaction/segments.h"
 
 enum { STORE_FORMAT = 2 };
@@ -90,6 +91,12 @@ void store_count(struct store *store, struct store_stats *stats);
 /* No more changes; the answer is err. */
 int store_fail(struct store *store, int err);
 bool store_failed(struct store *store);
+
+/* As hint_each, and in the same order, for a fn that looks up the entry's key
+ * in the index or changes it there: some entries' keys are looked up together
+ * before, so that fn does not wait for memory. */
+int store_each_entry(struct store *store, const struct hint *hint,
+                     hint_each_fn *fn, void *arg);
 
 /* A generation that no file has had. */
 uint64_t store_next_generation(struct store *store);
