@@ -61,7 +61,8 @@ fi
 find "$out" -mindepth 1 ! -name mutants.tsv -delete 2>/dev/null
 mkdir -p "$out/log" "$out/detail"
 log=$out/log
-jobs=$(if [ -n "$light" ]; then echo 1; else how_many_jobs; fi)
+# One more than there are CPUs, for some cases mostly wait.
+jobs=$(if [ -n "$light" ]; then echo 1; else echo $(($(how_many_jobs) + 1)); fi)
 write_own_list
 say() {
     if [ -n "$quick" ]; then

@@ -55,7 +55,10 @@ enum {
     BINS = 32
 };
 
-/* A run of units; the descriptor of its first unit speaks for it. */
+_Static_assert(PAGE_MAX / 16 <= UINT16_MAX, "a page's blocks can be counted");
+
+/* A run of units; the descriptor of its first unit speaks for it. Small, for
+ * it is a ninth of the smallest unit. */
 struct page {
     struct page *next, *prev;   /* in its lane's or the pool's list */
     void *free;         /* blocks that came back, linked by their first word */
@@ -63,9 +66,9 @@ struct page {
     uint32_t back;      /* how many units before this one the run begins */
     uint32_t units;     /* how long it is; 0: a chunk of its own */
     uint32_t size;      /* of a block; 0: the run is one block */
-    uint32_t room;      /* how many blocks there can be */
-    uint32_t used;      /* how many are out */
-    uint32_t fresh;     /* the first that never was */
+    uint16_t room;      /* how many blocks there can be */
+    uint16_t used;      /* how many are out */
+    uint16_t fresh;     /* the first that never was */
     uint16_t class;
     bool idle;          /* a free run; true at its first and last unit */
 };
@@ -336,7 +339,7 @@ static struct page *page_create(struct slab *slab, struct lane *lane,
         return NULL;
     page->free = NULL;
     page->size = (uint32_t)size;
-    page->room = (uint32_t)(((size_t)page->units << slab->unit_shift) / size);
+    page->room = (uint16_t)(((size_t)page->units << slab->unit_shift) / size);
     page->used = page->fresh = 0;
     page->class = (uint16_t)class;
     publish(&page->lane, lane);
