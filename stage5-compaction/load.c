@@ -214,7 +214,14 @@ struct newer {
     bool was_there, moved;
     int err;
     int64_t live;           /* bytes of the part that count, so far */
+    uint64_t last;          /* sequence number, so far */
+    bool ascending;         /* so far: not so where inputs were joined */
 };
+
+/* An entry replaces what the index has of its key if that is older. Mostly the
+ * numbers of the two parts say so; else that of the other's record is looked
+ * up. In one part the later record need not be the newer: a compaction puts
+ * the records of its inputs one behind the other, in any order. */
 
 static enum table_decision newer_wins(void *arg, const struct slice *present,
                                       struct slice *value)
@@ -228,7 +235,8 @@ static enum table_decision newer_wins(void *arg, const struct slice *present,
         memcpy(&n->before, present->ptr, sizeof n->before);
         struct part *other = n->l->at[n->before.slot];
 
-        if (other != n->part && n->part->hint.first <= other->hint.last) {
+        if (other == n->part ? !n->ascending
+                             : n->part->hint.first <= other->hint.last) {
             if (n->part->hint.last >= other->hint.first)
                 n->err = sequence_at(n->l, other, n->before.offset, &its);
             else
@@ -263,6 +271,8 @@ static int learn_entry(void *arg, const struct hint_entry *e)
     bool set = e->kind == RECORD_SET;
     uint64_t size = size_of(e, e->position.value_len);
 
+    n->ascending = n->ascending && e->sequence > n->last;
+    n->last = e->sequence;
     n->entry = e;
     n->place = (struct place){ e->position.offset,
                                set ? e->position.value_len : (uint32_t)TOMB,
@@ -285,7 +295,7 @@ static int learn_entry(void *arg, const struct hint_entry *e)
 
 static int pass_learn(struct loading *l, struct part *part)
 {
-    struct newer n = { .l = l, .part = part };
+    struct newer n = { .l = l, .part = part, .ascending = true };
     int err = store_each_entry(l->store, &part->hint, learn_entry, &n);
 
     mutex_lock(&l->store->set.lock);

@@ -356,6 +356,11 @@ static const char *const matrix[] = {
     "+ab . m1 -a . m2 m4 R m3 R",
     "+ab . . m1,2 -a . m3 m5 R m4 R R",
     "+ab +cd . m1,2 -ac . m5 R R m4 R m7 R",
+    /* Two tombstones of a key in one segment, the older behind the newer; the
+     * set between them must not come back, whatever is loaded first. */
+    "+ab -b +b -b . m4,2 R H m3 R",
+    "+ab -b +b -b . m2,4 R H m1 R",
+    "+ab -b +b -b +b -b . m6,4,2 R H m3,5 H",
     /* Births: made later, it pins no more; but it has older records. */
     "+ab -a . m1 -b . m5 R R m2 R m4 R",
     "+ab +c -a . m2 m3 R R m1 R",
