@@ -2,9 +2,9 @@
  *
  * Chains of nodes that carry their own link. A node's key and value never
  * change; its link does. All is one array of buckets; up to 16 mutexes for
- * writers, each for a part of the array. To grow, a writer takes all of them
- * and copies every node to an array of twice the size; readers go on in the old
- * one, which nobody changes any more, until they leave.
+ * writers, each for a part of the array. To grow, a writer takes all of them,
+ * if they can be had, and copies every node to an array of twice the size;
+ * readers go on in the old one, which nobody changes any more, until they leave.
  *
  * Replacing puts a new node, with the old one's link, in the old one's place.
  * A reader on a node that was taken out goes on along its link: all that was
@@ -217,10 +217,23 @@ static bool crowded(struct table *t, size_t part)
     return !t->fixed && t->keys[part] > 2 * a->n / t->locks;
 }
 
-static void grow(struct table *t, size_t part)
+/* Who holds a lock may hold it for long, inside of an update's function: so
+ * nobody waits for one with others in his hand. The next insert tries again. */
+static bool take_all(struct table *t)
 {
     for (size_t i = 0; i < t->locks; i++)
-        mutex_lock(&t->lock[i]);
+        if (pthread_mutex_trylock(&t->lock[i]) != 0) {
+            while (i-- > 0)
+                mutex_unlock(&t->lock[i]);
+            return false;
+        }
+    return true;
+}
+
+static void grow(struct table *t, size_t part)
+{
+    if (!take_all(t))
+        return;
     array *from = acquire(&t->buckets), *to = NULL;
     if (crowded(t, part))
         to = array_make(t, 2 * from->n);
