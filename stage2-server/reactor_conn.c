@@ -60,7 +60,10 @@ static void stash(struct reactor *r, struct buf *buf)
 
 static void unstash(struct reactor *r, struct buf *buf)
 {
-    if (buf->cap == 0 && r->stashed > 0)
+    size_t half = r->options.budget / 2;
+
+    if (buf->cap == 0 && r->stashed > 0 &&
+        r->buffered + r->stash[r->stashed - 1].cap <= half)
         *buf = r->stash[--r->stashed];
 }
 
@@ -74,13 +77,25 @@ static void shrink(struct reactor *r, struct conn_private *p)
     count_buffers(r, p);
 }
 
-/* Past half the budget only those are read that have less than their share of
- * the other half: so all together stay within it. */
+/* What the buffer for reading grows by, if it is read into once more. */
+static size_t growth(const struct conn *c)
+{
+    if (c->in.cap - (c->in.len - c->in_at) >= CHUNK)
+        return 0;
+    return c->in.cap > CHUNK ? c->in.cap : CHUNK;
+}
+
+/* Past half the budget only those are read that have, and with this read will
+ * have, no more than their share of the other half: so all together stay
+ * within it. */
 static bool over_budget(const struct reactor *r, const struct conn_private *p)
 {
-    size_t half = r->options.budget / 2;
+    size_t half = r->options.budget / 2, share = half / (r->open + 1);
+    size_t more = growth(&p->conn);
 
-    return r->buffered > half && p->counted > half / (r->open + 1);
+    if (share < CHUNK)
+        share = CHUNK;
+    return r->buffered + more > half && p->counted + more > share;
 }
 
 static void hold(struct reactor *r, struct conn_private *p)
