@@ -375,6 +375,8 @@ static void random_frames(const struct run *run)
     for (size_t i = 0; i < run->size; i++) {
         for (size_t n = next_random(&state) % 4; n < 4; n++)
             put_random(&frames, &state);
+        if (frames.len > 0)     /* or another protocol would be spoken */
+            frames.ptr[0] |= PROTO_MAGIC & 0x80;
         peer_open(&peer, rig.port);
         peer_try_send(&peer, frames.ptr, frames.len);
         shutdown(peer.fd, SHUT_WR);
