@@ -35,9 +35,7 @@
 enum {
     DUE = 5,                        /* a fifth; */
     DUE_QUIET = 10,                 /* a tenth, when there is time */
-    SMALL = 8,                      /* an eighth of a segment */
-    TOGETHER = 64,                  /* records that are looked up at once */
-    TOGETHER_BYTES = 256 * 1024     /* and how long they are, all in all */
+    SMALL = 8                       /* an eighth of a segment */
 };
 
 /* ---- Choosing ------------------------------------------------------------ */
@@ -103,15 +101,6 @@ size_t compact_pick(struct store *store, struct segment **inputs, bool all)
 
 /* ---- Copying ------------------------------------------------------------- */
 
-/* A lookup is mostly waiting for memory, and one waits for many at once. So
- * records wait until some can be looked up together. */
-struct waiting {
-    struct record records[TOGETHER];
-    struct place places[TOGETHER];  /* where they lie */
-    size_t n;
-    struct buf bytes;               /* theirs; never moves */
-};
-
 struct compaction {
     struct store *store;
     struct segment **inputs;
@@ -119,7 +108,7 @@ struct compaction {
     struct segment *input;      /* being copied */
     struct segment *output;
     struct copies copies;
-    struct waiting waiting;
+    struct gathered read;       /* and not yet looked up */
 };
 
 static bool is_at(const struct place *a, const struct place *b)
@@ -137,24 +126,26 @@ static bool counts(struct compaction *c, const struct record *record,
            segments_pin(&c->store->set, record->sequence, c->inputs, c->n);
 }
 
-static int copy_waiting(struct compaction *c)
+/* A lookup is mostly waiting for memory, and one waits for many at once: so
+ * those that were read are looked up together. */
+static int copy_gathered(void *arg)
 {
-    struct table_lookup found[TOGETHER];
-    struct place now[TOGETHER];
-    struct waiting *w = &c->waiting;
+    struct compaction *c = arg;
+    struct table_lookup found[GATHERED_RECORDS];
+    struct place now[GATHERED_RECORDS];
+    struct gathered *r = &c->read;
     int err = 0;
 
-    for (size_t i = 0; i < w->n; i++)
-        found[i] = (struct table_lookup){ .key = w->records[i].key,
+    for (size_t i = 0; i < r->n; i++)
+        found[i] = (struct table_lookup){ .key = r->records[i].key,
                                           .to = &now[i],
                                           .room = sizeof now[i] };
-    table_lookup_many(c->store->index, found, w->n);
-    for (size_t i = 0; i < w->n && !err; i++)
-        if (counts(c, &w->records[i], &w->places[i],
+    table_lookup_many(c->store->index, found, r->n);
+    for (size_t i = 0; i < r->n && !err; i++)
+        if (counts(c, &r->records[i], &r->places[i],
                    found[i].len >= 0 ? &now[i] : NULL))
-            err = copies_add(&c->copies, &w->records[i], &w->places[i]);
-    w->n = 0;
-    buf_clear(&w->bytes);
+            err = copies_add(&c->copies, &r->records[i], &r->places[i]);
+    gather_clear(r);
     return err;
 }
 
@@ -162,44 +153,30 @@ static int copy_record(void *arg, const struct record *record,
                        const struct log_position *at)
 {
     struct compaction *c = arg;
-    struct waiting *w = &c->waiting;
-    size_t body = record->key.len + record->value.len;
-    int err = 0;
+    struct place place = { at->offset, at->value_len,
+                           (uint32_t)c->input->slot };
 
-    if (w->n == TOGETHER || body > w->bytes.cap - w->bytes.len)
-        err = copy_waiting(c);
-    if (err)
-        return err;
-    struct record *r = &w->records[w->n];
-    *r = *record;
-    w->places[w->n++] = (struct place){ at->offset, at->value_len,
-                                        (uint32_t)c->input->slot };
-    if (body > w->bytes.cap)        /* alone, from where it is */
-        return copy_waiting(c);
-    r->key = copies_keep(&w->bytes, record->key);
-    r->value = copies_keep(&w->bytes, record->value);
-    return 0;
+    return gather_add(&c->read, record, &place, copy_gathered, c);
 }
 
 static int copy_all(struct compaction *c)
 {
     int err = copies_begin(&c->copies, c->store, c->output);
 
-    c->waiting.n = 0;
-    buf_clear(&c->waiting.bytes);
     if (!err)
-        err = buf_reserve(&c->waiting.bytes, TOGETHER_BYTES);
+        err = gather_begin(&c->read);
     for (size_t i = 0; i < c->n && !err; i++) {
         c->input = c->inputs[i];
         err = segment_each(c->input, c->store->path, copy_record, c);
         if (!err)
-            err = copy_waiting(c);
+            err = copy_gathered(c);
         if (err == -EBADMSG || err == -EIO) {
             mutex_lock(&c->store->set.lock);
             c->input->bad = true;
             mutex_unlock(&c->store->set.lock);
         }
     }
+    gather_release(&c->read);
     return err ? err : copies_end(&c->copies);
 }
 
@@ -396,7 +373,6 @@ int compact_run(struct store *store, struct segment **inputs, size_t n)
         c->n = n;
         err = run(c);
         copies_release(&c->copies);
-        buf_release(&c->waiting.bytes);
     }
     if (err)
         segments_put_back(&store->set, inputs, n);

@@ -6,17 +6,69 @@
 #include "common/clock.h"
 #include "stage5-compaction/background.h"
 
+/* ---- Gathering ----------------------------------------------------------- */
+
+int gather_begin(struct gathered *gathered)
+{
+    gathered->n = 0;
+    gathered->bytes = (struct buf){ 0 };
+    return buf_reserve(&gathered->bytes, GATHERED_BYTES);
+}
+
+void gather_release(struct gathered *gathered)
+{
+    buf_release(&gathered->bytes);
+}
+
+void gather_clear(struct gathered *gathered)
+{
+    gathered->n = 0;
+    buf_clear(&gathered->bytes);
+}
+
+/* The buffer has the room, so it does not move. */
+static struct slice keep(struct buf *bytes, struct slice slice)
+{
+    size_t at = bytes->len;
+
+    buf_append_slice(bytes, slice);
+    return slice_of(bytes->ptr + at, slice.len);
+}
+
+int gather_add(struct gathered *gathered, const struct record *record,
+               const struct place *from, gather_fn *deal, void *arg)
+{
+    struct buf *bytes = &gathered->bytes;
+    size_t body = record->key.len + record->value.len;
+    int err = 0;
+
+    if (gathered->n == GATHERED_RECORDS || body > bytes->cap - bytes->len)
+        err = deal(arg);
+    if (err)
+        return err;
+    struct record *copy = &gathered->records[gathered->n];
+    *copy = *record;
+    gathered->places[gathered->n++] = *from;
+    if (body > bytes->cap)          /* alone, from where it is */
+        return deal(arg);
+    copy->key = keep(bytes, record->key);
+    copy->value = keep(bytes, record->value);
+    return 0;
+}
+
+/* ---- Copying ------------------------------------------------------------- */
+
 int copies_begin(struct copies *copies, struct store *store,
                  struct segment *output)
 {
     *copies = (struct copies){ .store = store, .output = output,
                                .piece_began = clock_now_ns() };
-    return buf_reserve(&copies->bytes, COPIES_BYTES);
+    return gather_begin(&copies->waiting);
 }
 
 void copies_release(struct copies *copies)
 {
-    buf_release(&copies->bytes);
+    gather_release(&copies->waiting);
     buf_release(&copies->from);
     hint_release(&copies->hint);
 }
@@ -27,13 +79,14 @@ static int note_copies(struct copies *c,
     struct segment *out = c->output;
     int err = 0;
 
-    for (size_t i = 0; i < c->waiting && !err; i++) {
-        const struct record *r = &c->records[i];
+    for (size_t i = 0; i < c->waiting.n && !err; i++) {
+        const struct record *r = &c->waiting.records[i];
         uint64_t size = record_size(r->key.len, r->value.len);
 
         err = hint_add(&c->hint, r, &positions[i]);
         if (!err)
-            err = buf_append(&c->from, &c->places[i], sizeof c->places[i]);
+            err = buf_append(&c->from, &c->waiting.places[i],
+                             sizeof c->waiting.places[i]);
         out->bytes += size;
         if (r->kind == RECORD_REMOVE) {
             out->tombs += size;
@@ -44,53 +97,31 @@ static int note_copies(struct copies *c,
     return err;
 }
 
-static int copy_out(struct copies *c)
+static int copy_out(void *arg)
 {
-    struct log_position positions[COPIES_RECORDS];
-    int err = segment_append(c->output, c->records, c->waiting, positions,
-                             false);
+    struct copies *c = arg;
+    struct log_position positions[GATHERED_RECORDS];
+    int err = segment_append(c->output, c->waiting.records, c->waiting.n,
+                             positions, false);
 
     if (!err)
         err = note_copies(c, positions);
-    c->waiting = 0;
-    buf_clear(&c->bytes);
+    gather_clear(&c->waiting);
     if (!err && background_pause(c->store, clock_now_ns() - c->piece_began))
         err = -ECANCELED;
     c->piece_began = clock_now_ns();
     return err;
 }
 
-struct slice copies_keep(struct buf *bytes, struct slice slice)
-{
-    size_t at = bytes->len;
-
-    buf_append_slice(bytes, slice);
-    return slice_of(bytes->ptr + at, slice.len);
-}
-
 int copies_add(struct copies *c, const struct record *record,
                const struct place *from)
 {
-    size_t body = record->key.len + record->value.len;
-    int err = 0;
-
-    if (c->waiting == COPIES_RECORDS || body > c->bytes.cap - c->bytes.len)
-        err = copy_out(c);
-    if (err)
-        return err;
-    struct record *copy = &c->records[c->waiting];
-    *copy = *record;
-    c->places[c->waiting++] = *from;
-    if (body > c->bytes.cap)        /* alone, from where it is */
-        return copy_out(c);
-    copy->key = copies_keep(&c->bytes, record->key);
-    copy->value = copies_keep(&c->bytes, record->value);
-    return 0;
+    return gather_add(&c->waiting, record, from, copy_out, c);
 }
 
 int copies_end(struct copies *c)
 {
-    int err = c->waiting > 0 ? copy_out(c) : 0;
+    int err = c->waiting.n > 0 ? copy_out(c) : 0;
 
     c->output->first = c->hint.first;
     c->output->last = c->hint.last;

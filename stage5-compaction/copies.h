@@ -7,6 +7,9 @@
  * (background_pause). What is copied is written down: for the hint of the new
  * segment, and for the switch of the index, which goes over it once more.
  *
+ * Gathering is for both ends of the way: what was read and is to be looked up,
+ * and what was kept and is to be written.
+ *
  * Errors:  0 or a negative errno; -ECANCELED: the store is being closed.
  * Threads: one.
  */
@@ -17,8 +20,16 @@
 #include "stage5-compaction/store_parts.h"
 
 enum {
-    COPIES_RECORDS = 256,           /* an append: so many, */
-    COPIES_BYTES = 1024 * 1024      /* or so long */
+    GATHERED_RECORDS = 256,         /* so many, */
+    GATHERED_BYTES = 1024 * 1024    /* or so long */
+};
+
+/* Records that wait until they are dealt with together, and where they lay. */
+struct gathered {
+    struct record records[GATHERED_RECORDS];
+    struct place places[GATHERED_RECORDS];
+    size_t n;
+    struct buf bytes;           /* theirs; never moves */
 };
 
 struct copies {
@@ -28,21 +39,26 @@ struct copies {
 
     struct store *store;        /* the rest is private */
     struct segment *output;
-    struct record records[COPIES_RECORDS];
-    struct place places[COPIES_RECORDS];
-    size_t waiting;
-    struct buf bytes;           /* theirs; never moves */
+    struct gathered waiting;
     uint64_t piece_began;
 };
+
+/* None; 0 or -ENOMEM. gather_release also after an error. */
+int gather_begin(struct gathered *gathered);
+void gather_release(struct gathered *gathered);
+
+/* Adds a copy of the record, which lay there. When there is no room for it,
+ * and when it is too long to be copied, deal(arg) is called: it deals with all
+ * that are gathered and ends with gather_clear. Its error is answered. */
+typedef int gather_fn(void *arg);
+int gather_add(struct gathered *gathered, const struct record *record,
+               const struct place *from, gather_fn *deal, void *arg);
+void gather_clear(struct gathered *gathered);
 
 /* To this segment, which is empty. copies_release also after an error. */
 int copies_begin(struct copies *copies, struct store *store,
                  struct segment *output);
 void copies_release(struct copies *copies);
-
-/* A copy of the slice's bytes at the end of a buffer that has the room, and so
- * does not move. */
-struct slice copies_keep(struct buf *bytes, struct slice slice);
 
 /* A record that lay there. */
 int copies_add(struct copies *copies, const struct record *record,
