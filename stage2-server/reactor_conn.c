@@ -87,15 +87,16 @@ static size_t growth(const struct conn *c)
 
 /* Past half the budget only those are read that have, and with this read will
  * have, no more than their share of the other half: so all together stay
- * within it. */
+ * within it. A share is a chunk at least, or nobody could be read at all; with
+ * more connections than the half has chunks, these chunks may exceed it. */
 static bool over_budget(const struct reactor *r, const struct conn_private *p)
 {
-    size_t half = r->options.budget / 2, share = half / (r->open + 1);
-    size_t more = growth(&p->conn);
+    size_t half = r->options.budget / 2, more = growth(&p->conn), share;
 
-    if (share < CHUNK)
-        share = CHUNK;
-    return r->buffered + more > half && p->counted + more > share;
+    if (r->buffered + more <= half)
+        return false;
+    share = half / (r->open + 1);
+    return p->counted + more > (share > CHUNK ? share : CHUNK);
 }
 
 static void hold(struct reactor *r, struct conn_private *p)
