@@ -27,7 +27,7 @@ struct part {
 
 struct loading {
     struct store *store;
-    struct part *parts;         /* by generation */
+    struct part *parts;         /* by generation; after arrange: newest first */
     struct part **at;           /* by slot */
     size_t n;
     int (*pass)(struct loading *l, struct part *part);
@@ -222,7 +222,6 @@ struct newer {
  * numbers of the two parts say so; else that of the other's record is looked
  * up. In one part the later record need not be the newer: a compaction puts
  * the records of its inputs one behind the other, in any order. */
-
 static enum table_decision newer_wins(void *arg, const struct slice *present,
                                       struct slice *value)
 {

@@ -106,7 +106,7 @@ struct line {
 struct array {
     size_t count;
     void *memory;           /* what to free: all this, before alignment */
-    bool in_slab;           /* to there, that is */
+    bool in_slab;           /* memory is a block of the slab */
     struct line line[] __attribute__((aligned(LINE)));
 };
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "stage2-server/slab.h"
+#include "tests/answer.h"
 
 enum { BUDGET = 1 << 20, SIZE = 48, MOST = BUDGET / SIZE, TURNS = 100000 };
 
@@ -30,8 +31,7 @@ static void *replace(void *arg)
     uint64_t random = 1;
 
     for (int i = 0; i < TURNS; i++) {
-        random = random * 6364136223846793005 + 1442695040888963407;
-        size_t at = (size_t)(random >> 33) % n;
+        size_t at = (size_t)(next_random(&random) % n);
 
         slab_free(arg, out[at]);
         out[at] = slab_alloc(arg, SIZE);

@@ -384,33 +384,37 @@ static struct place {
     struct block block;
 } places[PLACES];
 
+static void put_in(struct worker *w, struct place *p, struct block mine)
+{
+    struct block other;
+
+    pthread_mutex_lock(&p->lock);
+    other = p->block;
+    p->block = mine;
+    pthread_mutex_unlock(&p->lock);
+    if (other.at)
+        give(w->slab, &other);
+}
+
 static void trade(void *arg)
 {
     struct worker *w = arg;
 
     for (size_t i = 0; i < w->steps; i++) {
         struct place *p = &places[next_random(&w->random) % PLACES];
-        struct block mine, other;
+        struct block mine;
 
         if (!take(w->slab, &mine, next_random(&w->random) % 200,
                   (unsigned char)next_random(&w->random)))
             continue;
         w->taken++;
-        pthread_mutex_lock(&p->lock);
-        other = p->block;
-        p->block = mine;
-        pthread_mutex_unlock(&p->lock);
-        if (other.at)
-            give(w->slab, &other);
+        put_in(w, p, mine);
     }
 }
 
-/* Starts the crew at the places, and empties these in the end. */
-static void crowd_trades(struct slab *slab, const struct run *run,
-                         struct worker *w, void (*fn)(void *))
+static void crew_works(struct slab *slab, const struct run *run,
+                       struct worker *w, void (*fn)(void *))
 {
-    for (int i = 0; i < PLACES; i++)
-        pthread_mutex_init(&places[i].lock, NULL);
     for (int i = 0; i < CREW; i++) {
         w[i] = (struct worker){ .slab = slab, .steps = run->size,
                                 .random = run->seed + (uint64_t)i };
@@ -418,6 +422,15 @@ static void crowd_trades(struct slab *slab, const struct run *run,
     }
     for (int i = 0; i < CREW; i++)
         actor_join(&w[i].actor);
+}
+
+/* The crew at the places; these are emptied in the end. */
+static void crowd_trades(struct slab *slab, const struct run *run,
+                         struct worker *w, void (*fn)(void *))
+{
+    for (int i = 0; i < PLACES; i++)
+        pthread_mutex_init(&places[i].lock, NULL);
+    crew_works(slab, run, w, fn);
     for (int i = 0; i < PLACES; i++) {
         if (places[i].block.at)
             give(slab, &places[i].block);
@@ -445,16 +458,11 @@ static void trade_at_the_edge(void *arg)
 
     for (size_t i = 0; i < w->steps; i++) {
         struct place *p = &places[next_random(&w->random) % PLACES];
-        struct block mine, other;
+        struct block mine;
 
         w->taken += take(w->slab, &mine, EDGE,
                          (unsigned char)next_random(&w->random));
-        pthread_mutex_lock(&p->lock);
-        other = p->block;
-        p->block = mine;
-        pthread_mutex_unlock(&p->lock);
-        if (other.at)
-            give(w->slab, &other);
+        put_in(w, p, mine);
     }
 }
 
@@ -488,15 +496,9 @@ static void crowd_on(struct slab *slab, const struct run *run)
 {
     struct worker w[CREW];
 
-    for (int i = 0; i < CREW; i++) {
-        w[i] = (struct worker){ .slab = slab, .steps = run->size,
-                                .random = run->seed + (uint64_t)i };
-        actor_start(&w[i].actor, work, &w[i]);
-    }
-    for (int i = 0; i < CREW; i++) {
-        actor_join(&w[i].actor);
+    crew_works(slab, run, w, work);
+    for (int i = 0; i < CREW; i++)
         expect_true("blocks that a thread took", w[i].taken > 0);
-    }
     expect_int("blocks in the end", stats_of(slab).blocks, 0);
     expect_int("used_bytes in the end", stats_of(slab).used_bytes, 0);
     slab_destroy(slab);
