@@ -19,8 +19,8 @@
  * and looks everywhere: it moves some pages that have room into its own lane,
  * or knows for certain that the slab is full.
  *
- * Sizes come in steps of 8 bytes up to 256, then 16 steps to each doubling:
- * at most an eighth (of small blocks), later a 17th, is lost to rounding.
+ * Sizes come in steps of 8 bytes from 16 to 256, then 16 steps to each doubling:
+ * less than 8 bytes of a small block, later a 17th, is lost to rounding.
  *
  * Locks: lanes (several: in order of their number), then the pool. A page's
  * place and size do not change while one of its blocks is out, so the block's
@@ -229,6 +229,8 @@ static struct page *pool_find(struct slab *slab, size_t want, size_t least)
                 return p;
             if (p->units >= least && (!best || p->units > best->units))
                 best = p;
+            if (best && best->units + 1 == (size_t)2 << i)
+                break;      /* none here is longer */
         }
         if (best)
             return best;
@@ -403,7 +405,7 @@ static void *take_anywhere(struct slab *slab, struct lane *own, unsigned class,
     struct page *page = move_pages(slab, own, class);
     if (!page)
         page = page_create(slab, own, class, size);
-    if (!page && grow(slab))
+    while (!page && grow(slab))     /* a large block may have been quicker */
         page = page_create(slab, own, class, size);
     for (unsigned c = class + 1; !page && c < CLASSES; c++)
         page = find_open(slab, c);
