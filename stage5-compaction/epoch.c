@@ -40,10 +40,15 @@
  * in a lane only grow: the first bag that must wait ends the search.
  *
  * Cost. To enter is a load of `now`, which all share and which changes once in
- * a bag, and a store to the own slot. Retired things go to one of several
- * lanes, chosen by the thread, so that retiring threads seldom meet. Who seals
- * a bag looks after his lane and now and then, in turn, after one of the
- * others, so that nothing stays because its thread has ended.
+ * a bag and with each synchronize, and a store to the own slot. Retired things
+ * go to one of several lanes, chosen by the thread, so that retiring threads
+ * seldom meet. Who seals a bag looks after his lane and now and then, in turn,
+ * after one of the others, so that no sealed bag stays because its thread has
+ * ended. Who retires where much waits already looks more often: the reader
+ * that all waited for may have left.
+ *
+ * What fn retires waits in its bag until somebody else looks: so fn is never
+ * called inside of fn, however long the chain is.
  *
  * Locks: `registry`; a lane's. Nobody holds two. fn is called without any.
  */
@@ -66,6 +71,8 @@ enum {
     BAG = 62,               /* things */
     BAG_BYTES = 64 << 10,   /* a bag that holds so much is full */
     OTHERS = 8,             /* every so many bags, another lane is swept */
+    MUCH = 1 << 20,         /* bytes that wait in a lane: then one looks */
+    OFTEN = 8,              /* every so many things */
     YIELDS = 100            /* before a waiting thread sleeps */
 };
 
@@ -237,10 +244,19 @@ static struct bag *take_locked(struct lane *lane, uint64_t below)
     return taken;
 }
 
+static _Thread_local unsigned reclaiming;   /* in so many fn at once */
+
+static void reclaim(const struct item *item)
+{
+    reclaiming++;
+    item->fn(item->arg, item->what);
+    reclaiming--;
+}
+
 static void empty(struct lane *lane, struct bag *bag)
 {
     for (size_t i = 0; i < bag->n; i++)
-        bag->items[i].fn(bag->items[i].arg, bag->items[i].what);
+        reclaim(&bag->items[i]);
     mutex_lock(&lane->lock);
     lane->reclaimed += bag->n;
     lane->bytes -= bag->bytes;
@@ -281,10 +297,12 @@ static struct lane *own_lane(struct epoch *epoch)
 static void retire_at_once(struct epoch *epoch, struct lane *lane,
                            const struct item *item)
 {
-    epoch_synchronize(epoch);
-    item->fn(item->arg, item->what);
     mutex_lock(&lane->lock);
     lane->retired++;
+    mutex_unlock(&lane->lock);
+    epoch_synchronize(epoch);
+    reclaim(item);
+    mutex_lock(&lane->lock);
     lane->reclaimed++;
     mutex_unlock(&lane->lock);
 }
@@ -306,15 +324,17 @@ void epoch_retire(struct epoch *epoch, void *what, size_t bytes,
     bag->bytes += bytes;
     lane->bytes += bytes;
     lane->retired++;
+    bool look = lane->first && lane->bytes > MUCH &&
+                lane->retired % OFTEN == 0;
     uint64_t tag = 0;
     if (bag->n == BAG || bag->bytes >= BAG_BYTES)
         tag = seal_locked(epoch, lane);
     mutex_unlock(&lane->lock);
-    if (tag) {
+    if ((tag || look) && reclaiming == 0) {
         uint64_t below = scan(epoch);
 
         sweep(lane, below);
-        if (tag % OTHERS == 0)
+        if (tag && tag % OTHERS == 0)
             sweep(&epoch->lane[tag / OTHERS % LANES], below);
     }
 }
@@ -331,14 +351,18 @@ static void seal_all(struct epoch *epoch)
     }
 }
 
+static void sweep_all(struct epoch *epoch, uint64_t below)
+{
+    for (int i = 0; i < LANES; i++)
+        sweep(&epoch->lane[i], below);
+}
+
 size_t epoch_reclaim(struct epoch *epoch)
 {
     struct epoch_stats stats;
 
     seal_all(epoch);
-    uint64_t below = scan(epoch);
-    for (int i = 0; i < LANES; i++)
-        sweep(&epoch->lane[i], below);
+    sweep_all(epoch, scan(epoch));
     epoch_stats(epoch, &stats);
     return stats.waiting;
 }
@@ -354,15 +378,18 @@ static void pause_a_little(unsigned tries)
         nanosleep(&moment, NULL);
 }
 
+/* Every slot was seen at 0 or at `now` or more: what was sealed before may go,
+ * whoever has entered meanwhile. */
 void epoch_synchronize(struct epoch *epoch)
 {
+    seal_all(epoch);
     uint64_t now = counter_add(&epoch->now, 1), entered;
 
     for (struct epoch_reader *r = acquire(&epoch->readers); r; r = r->next)
         for (unsigned i = 0; (entered = grace_seen(&r->slot)) &&
                              entered < now; i++)
             pause_a_little(i);
-    epoch_reclaim(epoch);
+    sweep_all(epoch, now);
 }
 
 void epoch_stats(struct epoch *epoch, struct epoch_stats *stats)

@@ -42,7 +42,8 @@ struct epoch;
 struct epoch_reader;
 
 /* Frees `what`. It may take locks that no caller of retire, reclaim and
- * synchronize holds, and may retire something else; it does not enter. */
+ * synchronize holds, and may retire something else, which is not reclaimed
+ * before it has returned; it does not enter. */
 typedef void epoch_reclaim_fn(void *arg, void *what);
 
 struct epoch_stats {
@@ -98,8 +99,8 @@ void epoch_stats(struct epoch *epoch, struct epoch_stats *stats);
 
 /* The calling thread's own reader there, for code that is called by threads it
  * does not know: registered by the thread's first call, unregistered when the
- * thread ends or the epoch is destroyed. Takes no lock when the thread has
- * asked for this epoch among its last four, and none was destroyed since.
+ * thread ends or the epoch is destroyed. Takes no lock for the four epochs that
+ * were new to the thread last, if none was destroyed since.
  * NULL: no memory. */
 struct epoch_reader *epoch_here(struct epoch *epoch);
 

@@ -645,6 +645,17 @@ static void bounded_bytes(const struct run *run)
     }
     expect_int("retired", stats_of(epoch).retired, run->size);
     expect_at_most("bytes that wait, retired 1 MiB at a time", most, 16 << 20);
+
+    struct epoch_reader *reader = epoch_register(epoch);
+    epoch_enter(reader);
+    epoch_retire(epoch, &most, 200 << 20, nothing, NULL);
+    epoch_leave(reader);
+    for (size_t i = 0; i < 400; i++)
+        epoch_retire(epoch, &most, 10, nothing, NULL);
+    expect_at_most("bytes that wait, 400 small things after the reader of "
+                   "a large one has left",
+                   stats_of(epoch).waiting_bytes, 16 << 20);
+    epoch_unregister(reader);
     epoch_destroy(epoch);
 }
 
@@ -652,6 +663,8 @@ static void bounded_bytes(const struct run *run)
 struct link {
     struct epoch *epoch;
     int left;
+    size_t bytes;
+    bool inside, nested;
 };
 
 static void retire_next(void *arg, void *what)
@@ -659,22 +672,32 @@ static void retire_next(void *arg, void *what)
     struct link *l = what;
 
     (void)arg;
+    l->nested = l->nested || l->inside;
+    l->inside = true;
     if (--l->left > 0)
-        epoch_retire(l->epoch, l, 10, retire_next, NULL);
+        epoch_retire(l->epoch, l, l->bytes, retire_next, NULL);
+    l->inside = false;
 }
 
 static void reclaim_retires(const struct run *run)
 {
     struct epoch *epoch = made();
-    struct link one = { epoch, 5 }, two = { epoch, (int)run->size };
+    struct link one = { .epoch = epoch, .left = 5, .bytes = 10 };
+    struct link two = { .epoch = epoch, .left = (int)run->size, .bytes = 10 };
+    struct link large = { .epoch = epoch, .left = (int)run->size,
+                          .bytes = 1 << 20 };
 
-    epoch_retire(epoch, &one, 10, retire_next, NULL);
+    epoch_retire(epoch, &one, one.bytes, retire_next, NULL);
     for (int i = 0; i < 20 && one.left; i++)
         epoch_reclaim(epoch);
     expect_int("links of a chain that retires itself", one.left, 0);
-    epoch_retire(epoch, &two, 10, retire_next, NULL);
+    epoch_retire(epoch, &two, two.bytes, retire_next, NULL);
+    epoch_retire(epoch, &large, large.bytes, retire_next, NULL);
     epoch_destroy(epoch);
     expect_int("links that destroy has left", two.left, 0);
+    expect_int("large links that destroy has left", large.left, 0);
+    expect_true("nothing is reclaimed inside of a reclaim function",
+                !large.nested);
 }
 
 static void destroy_reclaims(const struct run *run)
