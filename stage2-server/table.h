@@ -20,7 +20,8 @@
  *   4. a fixed table has its buckets for life; any other grows while it is
  *      used, so that lookups stay short, and no key is missed meanwhile.
  *
- * Shapes:  a chained hash table; new pairs go to the chain's end.
+ * Shapes:  a chained hash table; a new pair goes behind what is in its chain
+ *          (stage 5's: into the first hole).
  * Errors:  0 or a negative errno; on an error the table and the outputs are
  *          as before.
  *            -ENOENT    no such key
@@ -51,14 +52,16 @@ struct table_options {
     size_t buckets;     /* fixed: so many, for life. Else at least so many
                            to begin with; 0: some */
     bool fixed;         /* never more buckets. With a budget too: never
-                           another malloc (but in table_each) */
+                           another malloc (but in table_each, and in
+                           stage 5's for its readers and what they keep) */
     size_t budget;      /* bytes for keys and values, as slab.h's; 0: the
                            slab grows as needed */
 };
 
 struct table_stats {
     size_t keys;
-    size_t bytes;       /* all memory of the table, its slab included */
+    size_t bytes;       /* all memory of the table, its slab included;
+                           not of stage 5's epoch */
     size_t buckets;
 };
 
@@ -87,8 +90,8 @@ struct table_lookup {
 /* As so many table_lookups, one after the other in this order. Most of a
  * lookup's time is waiting for memory, and a processor can wait for a dozen
  * places at once: so this may ask for what the later ones need before it has
- * ended the first.  (2.2; the loop that you are given is right, and may
- * stay) */
+ * ended the first; no key may lie in another one's `to`.  (2.2; the loop
+ * that you are given is right, and may stay) */
 void table_lookup_many(struct table *table, struct table_lookup *lookups,
                        size_t n);
 

@@ -1,12 +1,13 @@
 /* table_lf.c -- yours: stage 5A, tasks 5.3, 5.4.
  *
- * The promise of stage2-server/table.h once more; here a lookup takes no lock,
- * writes to nothing that another thread reads often, and ends whatever the
- * others do.
+ * The promise of stage2-server/table.h once more; here a lookup takes no lock
+ * (but a thread's first one: epoch_here), writes to nothing that another thread
+ * reads often, and ends whatever the others do.
  *
  * Shape. As in stage 2: 64 stripes, each with an array of buckets. A bucket is
  * a cache line of seven slots and a link to a further line. A slot is one
- * word, a pair's address with 16 bits of the key's hash (the tag) on top.
+ * word, a pair's address with the tag on top: 15 bits of the key's hash, and a
+ * bit that is 1.
  *
  *     stripe -> array: count | line | line | line | ...
  *                               |
@@ -42,18 +43,19 @@
  * operation has unlinked it retires after it has given back the lock.
  *
  * Full. What was retired is still in the slab. So when the slab has no room,
- * we wait for a grace period, as long as something waits for one, and try
- * again, before we say so. The lock of the stripe is kept meanwhile; no reader
- * wants it.
+ * we wait for a grace period, again and again while something waits for one,
+ * before we say so. Nothing waits: still another thread may be about to retire
+ * what it has unlinked, so we look again. The lock of the stripe is kept
+ * meanwhile; no reader wants it, but writers of the stripe wait with us.
  *
- * Growing is by half, not to the double, which keeps memory below 18 bytes a
+ * Growing is by half, not to the double, which keeps memory at about 18 bytes a
  * key for lines. A bucket's number is the hash's position in [0, 2^32) times
  * the number of buckets, so buckets are in the order of the hashes; table_each
  * remembers a position, and leaves out what lies before it in the first
  * bucket.
  *
  * With buckets and budget fixed there is no malloc but for each thread's
- * reader, and for bags while readers keep some back.
+ * reader, and for bags: a few, and more while readers keep some back.
  *
  * Locks: a stripe's; inside of it the slab's own, and the epoch's own.
  * table_each takes a stripe's lock, too, to copy some buckets.
@@ -67,6 +69,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -88,7 +91,8 @@ enum {
     LARGE = 64 << 10,       /* bytes of an array from which the slab has it */
     FIRST_CHUNK = 1 << 20,
     TAG_SHIFT = 48,
-    GRACES = 100            /* for a full slab */
+    GRACES = 100,           /* for a full slab, */
+    LOOKS = 3               /* and when nothing waits for one */
 };
 
 /* As it lies in the slab. */
@@ -269,19 +273,34 @@ static struct pair *find(struct place *at)
 
 /* ---- Memory -------------------------------------------------------------- */
 
+/* Another thread is about to retire, or to free, what it has. If it is at that
+ * and nothing comes of it, it has lost its processor for a while. */
+static void let_others(bool stuck)
+{
+    static const struct timespec moment = { 0, 100000 };
+
+    if (stuck)
+        nanosleep(&moment, NULL);
+    else
+        sched_yield();
+}
+
 static void *take(struct table *table, size_t size)
 {
     void *block = slab_alloc(table->slab, size);
+    uint64_t reclaimed = UINT64_MAX;
 
-    for (int i = 0; !block && i < GRACES; i++) {
+    for (int i = 0, idle = 0; !block && i < GRACES && idle < LOOKS; i++) {
         struct epoch_stats stats;
 
         epoch_stats(table->epoch, &stats);
         if (stats.waiting == 0)
-            break;
-        epoch_synchronize(table->epoch);
-        if (i > 1)
-            sched_yield();  /* another thread is about to free some */
+            idle++;
+        else
+            epoch_synchronize(table->epoch);
+        if (i > 0)
+            let_others(stats.waiting > 0 && stats.reclaimed == reclaimed);
+        reclaimed = stats.reclaimed;
         block = slab_alloc(table->slab, size);
     }
     return block;
