@@ -20,7 +20,8 @@
  *
  * Reading. The file is mapped in windows, so a read is a copy and no call to
  * the kernel. A window is mapped by whoever appends (or replays) into it,
- * before anybody learns of a position in it: so readers need no lock. What
+ * before anybody learns of a position in it, or later, if that has failed: so
+ * a window is published, and readers need no lock. What
  * lies across two windows, or behind the last one, is read with pread, and so
  * is everything if mapping fails.
  */
@@ -28,6 +29,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -57,7 +59,7 @@ struct log_file {
     bool failed;            /* nothing is written any more */
     struct buf batch;       /* an append's bytes */
     size_t mapped;          /* how many windows there are */
-    const unsigned char *windows[WINDOWS];
+    const unsigned char *_Atomic windows[WINDOWS];  /* NULL: not mapped */
 };
 
 /* ---- Windows ------------------------------------------------------------- */
@@ -73,24 +75,37 @@ static void map_windows(struct log_file *log)
 
         if (window == MAP_FAILED)
             return;
-        log->windows[log->mapped++] = window;
+        atomic_store_explicit(&log->windows[log->mapped++], window,
+                              memory_order_release);
     }
 }
 
 static void unmap_windows(struct log_file *log)
 {
     while (log->mapped > 0)
-        munmap((void *)log->windows[--log->mapped], WINDOW);
+        munmap((void *)atomic_load(&log->windows[--log->mapped]), WINDOW);
+}
+
+/* NULL: there is none for that offset. */
+static const unsigned char *window_of(const struct log_file *log,
+                                      uint64_t offset)
+{
+    uint64_t nth = offset / WINDOW;
+
+    return nth < WINDOWS ? atomic_load_explicit(&log->windows[nth],
+                                                memory_order_acquire)
+                         : NULL;
 }
 
 static ssize_t read_at(const struct log_file *log, void *to, size_t len,
                        uint64_t offset)
 {
-    uint64_t window = offset / WINDOW, at = offset % WINDOW;
+    const unsigned char *window = window_of(log, offset);
+    uint64_t at = offset % WINDOW;
 
-    if (window >= WINDOWS || at + len > WINDOW || !log->windows[window])
+    if (!window || at + len > WINDOW)
         return pread_full(log->fd, to, len, (off_t)offset);
-    int err = guarded_copy(to, log->windows[window] + at, len);
+    int err = guarded_copy(to, window + at, len);
     return err ? err : (ssize_t)len;
 }
 
@@ -350,13 +365,14 @@ int log_read(struct log_file *log, const struct log_position *position,
 
 void log_expect(struct log_file *log, const struct log_position *position)
 {
-    size_t window = position->offset / WINDOW, at = position->offset % WINDOW;
+    const unsigned char *window = window_of(log, position->offset);
+    size_t at = position->offset % WINDOW;
     size_t len = record_size(position->key_len, position->value_len);
 
-    if (window >= WINDOWS || !log->windows[window])
+    if (!window)
         return;
     for (size_t i = 0; i < LINES && i * LINE < len + at % LINE; i++)
-        __builtin_prefetch(log->windows[window] + at + i * LINE);
+        __builtin_prefetch(window + at + i * LINE);
 }
 
 /* ---- Replaying ----------------------------------------------------------- */

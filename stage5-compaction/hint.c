@@ -151,11 +151,14 @@ static struct hint_entry before_first(void)
 
 int hint_each(const struct hint *hint, hint_each_fn *fn, void *arg)
 {
-    const unsigned char *at = hint->bytes.ptr + HINT_HEADER;
-    const unsigned char *stop = hint->bytes.ptr + hint->bytes.len;
+    const unsigned char *at, *stop;
     struct hint_entry e = before_first();
     int answer = 0;
 
+    if (hint->entries == 0)
+        return 0;
+    at = hint->bytes.ptr + HINT_HEADER;
+    stop = hint->bytes.ptr + hint->bytes.len;
     for (uint64_t i = 0; i < hint->entries && !answer; i++) {
         at = parse(at, stop, &e);   /* it was checked, or we made it */
         answer = at ? fn(arg, &e) : -EBADMSG;
