@@ -217,7 +217,7 @@ int segment_open(struct segment **out, const char *path, uint64_t generation,
 
 /* Zeros behind the end, so that the next syncs find the file as long as it
  * was; as many as there are already, so that a small segment does not pay for
- * a large one. It is only a favour: where it fails, the records find out. */
+ * a large one. It is only a favour: it may fail, and the records do not. */
 static void make_room(struct segment *s, uint64_t until)
 {
     static const unsigned char zeros[64 * 1024];
@@ -245,8 +245,9 @@ int segment_append(struct segment *segment, struct record *records, size_t n,
         make_room(segment, end);
     }
     int err = log_append(segment->log, records, n, positions);
-    if (err)        /* it has cut the file back */
-        segment->roomy = segment_end(segment);
+    end = segment_end(segment);
+    if (err || segment->roomy < end)    /* cut back, or there was no room */
+        segment->roomy = end;
     return err;
 }
 
@@ -294,7 +295,13 @@ int segment_seal(struct segment *segment)
         err = log_mark(segment->log);
     if (!err)
         err = cut_room(segment);
-    return err ? err : sync_file(segment->fd);
+    if (!err)
+        err = sync_file(segment->fd);
+    if (!err) {
+        close(segment->fd);     /* descriptors are few */
+        segment->fd = -1;
+    }
+    return err;
 }
 
 /* ---- Reading ------------------------------------------------------------- */
