@@ -463,7 +463,8 @@ $(B)/tests/commit_test $(B)/tests/commit_test.ref: private EXTRA := \
 	$(addprefix -Wl$(comma)--wrap=,fsync fdatasync)
 # What a case steps into, by the test first (tests/many_rig.h).
 hooked := $(addprefix -Wl$(comma)--wrap=,segment_append segment_create \
-	table_update table_insert log_read dir_sync fstatvfs)
+	table_update table_insert table_lookup table_lookup_many log_read dir_sync \
+	fstatvfs)
 many_cases := $(call many_tests,crash_store,many_test many_damage_test \
 	many_compact_test many_hard_test many_tomb_test many_crash_test many_rig history_crew \
 	$(HISTORY) $(CRASH))

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -33,6 +34,7 @@ struct background {
     bool closing;
     bool held;                  /* somebody compacts alone */
     bool quiet;                 /* no segment was filled for a while */
+    bool full;                  /* a change has found no room */
     bool urgent;                /* no pauses */
     bool crowded;               /* writers wait */
     unsigned long wakes;        /* so far */
@@ -43,6 +45,7 @@ struct background {
     pthread_t compactors[COMPACTORS_MAX];
     pthread_t timer;
     bool has_timer;
+    atomic_bool saving;
 };
 
 static unsigned compactors_of(const struct store *s)
@@ -76,13 +79,18 @@ static bool disk_is_roomy(const struct store *s)
            disk.f_bavail * disk.f_frsize / ROOMY > s->options.segment_size;
 }
 
-/* Looked at before each compaction. */
-static void make_reserve(struct store *s)
+static bool has_reserve(const struct store *s)
 {
     struct stat st;
 
-    if (s->options.read_only || disk_is_roomy(s) ||
-        fstatat(s->dir.fd, STORE_RESERVE, &st, 0) == 0)
+    return fstatat(s->dir.fd, STORE_RESERVE, &st, 0) == 0 &&
+           (uint64_t)st.st_blocks * 512 >= s->options.segment_size;
+}
+
+/* Looked at before each compaction. */
+static void make_reserve(struct store *s)
+{
+    if (s->options.read_only || disk_is_roomy(s) || has_reserve(s))
         return;
     int fd = openat(s->dir.fd, STORE_RESERVE, O_WRONLY | O_CREAT | O_CLOEXEC,
                     0666);
@@ -94,9 +102,30 @@ static void make_reserve(struct store *s)
     close(fd);
 }
 
+static void save(struct store *s, bool saving)
+{
+    atomic_store_explicit(&s->background->saving, saving,
+                          memory_order_relaxed);
+}
+
 bool background_spend_reserve(struct store *store)
 {
-    return unlinkat(store->dir.fd, STORE_RESERVE, 0) == 0;
+    save(store, true);
+    if (unlinkat(store->dir.fd, STORE_RESERVE, 0) == 0)
+        return true;
+    save(store, false);
+    return false;
+}
+
+void background_spent(struct store *store)
+{
+    save(store, false);
+}
+
+bool background_saving(struct store *store)
+{
+    return atomic_load_explicit(&store->background->saving,
+                                memory_order_relaxed);
 }
 
 /* ---- Compactors ---------------------------------------------------------- */
@@ -224,7 +253,7 @@ static void *compactor(void *arg)
         work_off(b);
         quiet_at = deadline_in_ms(QUIET_MS);
         mutex_lock(&b->lock);
-        b->urgent = b->crowded = false;
+        b->urgent = b->crowded = b->full = false;
         cond_broadcast(&b->changed);
     }
     mutex_unlock(&b->lock);
@@ -236,9 +265,17 @@ bool background_quiet(struct store *store)
     struct background *b = store->background;
 
     mutex_lock(&b->lock);
-    bool quiet = b->quiet;
+    bool quiet = b->quiet || b->full;
     mutex_unlock(&b->lock);
     return quiet;
+}
+
+void background_full(struct store *store)
+{
+    mutex_lock(&store->background->lock);
+    store->background->full = true;
+    mutex_unlock(&store->background->lock);
+    background_wake(store);
 }
 
 void background_wake(struct store *store)

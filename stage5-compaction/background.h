@@ -15,7 +15,8 @@
  * The reserve. A compaction needs room before it makes room. So on a disk with
  * room for less than 32 segments a file with no length but blocks,
  * KVS-RESERVE, holds a segment's worth of it; when a compaction finds no room,
- * it gives that back, and tries again.
+ * it gives that back, and tries again. Until it has ended, changes are answered
+ * -ENOSPC, or they would take the room.
  *
  * Errors:  0 or a negative errno.
  * Threads: any, but for start and stop.
@@ -35,7 +36,15 @@ void background_stop(struct store *store);
 /* Something may be due. */
 void background_wake(struct store *store);
 
-/* No segment was filled for a second: there is time to be tidy. */
+/* Something is due, even if it is little: a change has found no room. */
+void background_full(struct store *store);
+
+/* The reserve was given back, for a compaction that runs: nobody else may
+ * write. */
+bool background_saving(struct store *store);
+
+/* There is time to be tidy, no segment was filled and little garbage made for
+ * a second; or there is need, the disk is full. */
 bool background_quiet(struct store *store);
 
 /* The compactors keep away: until _leave, only the caller compacts. Waits for
@@ -55,10 +64,12 @@ bool background_pause(struct store *store, uint64_t worked_ns);
  * much garbage and a compaction is getting on with it. */
 void background_admit(struct store *store);
 
-/* The leader's, when a segment is full: looks whether writers must wait. */
+/* The leader's, when there is more garbage: looks whether writers must wait. */
 void background_judge(struct store *store);
 
-/* Gives the reserve back to the disk: whether there was one. */
+/* Gives the reserve back to the disk, for the compaction that calls this:
+ * whether there was one. _spent: that compaction has ended (compact_these). */
 bool background_spend_reserve(struct store *store);
+void background_spent(struct store *store);
 
 #endif

@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "common/lock.h"
+#include "stage5-compaction/background.h"
 
 enum {
     FEW = 8,            /* ops, and changes, without malloc */
@@ -280,8 +281,23 @@ static int write_all(struct group *g)
 
     if (g->planned == 0)
         return 0;
-    int err = s->options.read_only || store_failed(s) ? -EROFS : 0;
-    return err ? err : store_write(s, g->records, g->planned, g->positions);
+    int err = s->options.read_only || store_failed(s) ? -EROFS
+              : background_saving(s) ? -ENOSPC : 0;
+    if (!err)
+        err = store_write(s, g->records, g->planned, g->positions);
+    if (err == -ENOSPC || err == -EDQUOT)
+        background_full(s);
+    return err;
+}
+
+/* Garbage is made without filling a segment, too. */
+static void look_at_garbage(struct store *s)
+{
+    if (s->set.made <= s->options.segment_size / 4)
+        return;
+    s->set.made = 0;
+    background_judge(s);
+    background_wake(s);
 }
 
 static void run(struct group *g, const struct commit_entry *first)
@@ -304,6 +320,7 @@ static void run(struct group *g, const struct commit_entry *first)
     mutex_lock(&s->numbers);
     s->applied = s->sequence;
     mutex_unlock(&s->numbers);
+    look_at_garbage(s);
 }
 
 static void fail_all(const struct commit_entry *first, int err)

@@ -109,6 +109,7 @@ struct compaction {
     struct segment *output;
     struct copies copies;
     struct gathered read;       /* and not yet looked up */
+    int failed;                 /* looking up or writing has, not the input */
 };
 
 static bool is_at(const struct place *a, const struct place *b)
@@ -141,12 +142,16 @@ static int copy_gathered(void *arg)
                                           .to = &now[i],
                                           .room = sizeof now[i] };
     table_lookup_many(c->store->index, found, r->n);
-    for (size_t i = 0; i < r->n && !err; i++)
-        if (counts(c, &r->records[i], &r->places[i],
-                   found[i].len >= 0 ? &now[i] : NULL))
+    for (size_t i = 0; i < r->n && !err; i++) {
+        if (found[i].len < 0 && found[i].len != -ENOENT)
+            err = (int)found[i].len;    /* nobody knows whether it is there */
+        else if (counts(c, &r->records[i], &r->places[i],
+                        found[i].len >= 0 ? &now[i] : NULL))
             err = copies_add(&c->copies, &r->records[i], &r->places[i]);
+    }
     gather_clear(r);
-    return err;
+    c->failed = err ? err : copies_pause(&c->copies);
+    return c->failed;
 }
 
 static int copy_record(void *arg, const struct record *record,
@@ -163,6 +168,7 @@ static int copy_all(struct compaction *c)
 {
     int err = copies_begin(&c->copies, c->store, c->output);
 
+    c->failed = 0;
     if (!err)
         err = gather_begin(&c->read);
     for (size_t i = 0; i < c->n && !err; i++) {
@@ -170,7 +176,7 @@ static int copy_all(struct compaction *c)
         err = segment_each(c->input, c->store->path, copy_record, c);
         if (!err)
             err = copy_gathered(c);
-        if (err == -EBADMSG || err == -EIO) {
+        if (!c->failed && (err == -EBADMSG || err == -EIO)) {
             mutex_lock(&c->store->set.lock);
             c->input->bad = true;
             mutex_unlock(&c->store->set.lock);

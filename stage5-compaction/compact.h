@@ -19,7 +19,8 @@
  *      count no more.
  *
  * Errors:  0 or a negative errno: then the inputs serve on, and nothing is
- *          left behind.
+ *          left behind; but where the store has come to be read-only (an error
+ *          after the rename) the copy stays, and counts at the next opening.
  *            -ECANCELED  the store is being closed
  *            -EBADMSG    an input is corrupt: it is left alone from then on
  *            -EROFS      a sync has failed: no more changes
@@ -43,6 +44,10 @@ size_t compact_pick(struct store *store, struct segment **inputs, bool all);
 
 /* Compacts these, which were taken; puts them back on an error.  (5.6, 5.7) */
 int compact_run(struct store *store, struct segment **inputs, size_t n);
+
+/* As compact_run; and if that has spent the reserve, changes go on then.
+ * (given: compact_due.c) */
+int compact_these(struct store *store, struct segment **inputs, size_t n);
 
 /* A compaction, if one is due: 1; 0 if none is.  (given with pick and run:
  * compact_due.c) */

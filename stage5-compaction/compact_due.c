@@ -11,6 +11,14 @@
  * garbage was a tombstone that somebody else pins, too. */
 enum { ROUNDS = 3 };
 
+int compact_these(struct store *store, struct segment **inputs, size_t n)
+{
+    int err = compact_run(store, inputs, n);
+
+    background_spent(store);
+    return err;
+}
+
 static int run_one(struct store *s, bool all)
 {
     struct segment *inputs[COMPACT_INPUTS];
@@ -19,7 +27,7 @@ static int run_one(struct store *s, bool all)
 
     if (n == 0)
         return 0;
-    int err = compact_run(s, inputs, n);
+    int err = compact_these(s, inputs, n);
     if (err)
         return err;
     mutex_lock(&s->numbers);

@@ -97,6 +97,14 @@ static int note_copies(struct copies *c,
     return err;
 }
 
+int copies_pause(struct copies *c)
+{
+    bool stop = background_pause(c->store, clock_now_ns() - c->piece_began);
+
+    c->piece_began = clock_now_ns();
+    return stop ? -ECANCELED : 0;
+}
+
 static int copy_out(void *arg)
 {
     struct copies *c = arg;
@@ -107,10 +115,7 @@ static int copy_out(void *arg)
     if (!err)
         err = note_copies(c, positions);
     gather_clear(&c->waiting);
-    if (!err && background_pause(c->store, clock_now_ns() - c->piece_began))
-        err = -ECANCELED;
-    c->piece_began = clock_now_ns();
-    return err;
+    return err ? err : copies_pause(c);
 }
 
 int copies_add(struct copies *c, const struct record *record,

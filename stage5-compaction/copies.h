@@ -4,7 +4,8 @@
  *
  * A compaction adds the records that it keeps, one by one; they are appended
  * many at a time. After each append it pauses as it should
- * (background_pause). What is copied is written down: for the hint of the new
+ * (background_pause); who reads much and keeps little calls copies_pause, too.
+ * What is copied is written down: for the hint of the new
  * segment, and for the switch of the index, which goes over it once more.
  *
  * Gathering is for both ends of the way: what was read and is to be looked up,
@@ -63,6 +64,9 @@ void copies_release(struct copies *copies);
 /* A record that lay there. */
 int copies_add(struct copies *copies, const struct record *record,
                const struct place *from);
+
+/* After a piece of work: pauses as it should. */
+int copies_pause(struct copies *copies);
 
 /* All that was added is in the segment, whose numbers are right. */
 int copies_end(struct copies *copies);

@@ -68,7 +68,8 @@ struct segment {
     bool sealed;
     bool busy;              /* a compaction has it in hand */
     bool bad;               /* it could not be read: left alone */
-    bool hinted;            /* its hint is written, or not wanted */
+    bool hinted;            /* its hint is written, not wanted, or could not
+                               be: nobody tries any more */
     struct segment *next;   /* of the set, by generation */
 };
 

@@ -104,7 +104,10 @@ void segments_changed(struct segments *set, struct segment *segment,
                       const struct record *record, const struct place *before)
 {
     uint64_t size = record_size(record->key.len, record->value.len);
+    uint64_t lost = before ? record_size(record->key.len, before->value_len)
+                           : 0;
 
+    set->made += lost + (record->kind == RECORD_SET ? 0 : size);
     mutex_lock(&set->lock);
     segment->bytes += size;
     if (record->kind == RECORD_SET) {
@@ -117,8 +120,7 @@ void segments_changed(struct segments *set, struct segment *segment,
         segment->first = record->sequence;
     segment->last = record->sequence;
     if (before)
-        segments_at(set, before->slot)->live -=
-            (int64_t)record_size(record->key.len, before->value_len);
+        segments_at(set, before->slot)->live -= (int64_t)lost;
     mutex_unlock(&set->lock);
 }
 

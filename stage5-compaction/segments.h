@@ -48,6 +48,8 @@ struct segments {
     struct segment *first;      /* in the set, by generation, upwards */
     unsigned next_slot;         /* where to look for a free one */
     unsigned char *taken;       /* a slot is, also while it is retired */
+
+    uint64_t made;              /* the leader's: garbage since it last looked */
 };
 
 /* 0 or -ENOMEM. */

@@ -7,9 +7,8 @@
  * Which files count. All logs whose names are numbers, but for those that a
  * segment says it replaces. A store of stage 2 has just one log that counts,
  * its newest. The active segment is the newest that no compaction has made;
- * all others are sealed, so damage in them is corruption. Unless it is short,
- * or was not closed cleanly, the active one is sealed at opening, too: then
- * its hint will do, and it need not be read.
+ * all others are sealed, so damage in them is corruption. If it is long and has
+ * a good hint, the active one is sealed at opening, too, and need not be read.
  */
 #include "stage2-server/store.h"
 
@@ -99,8 +98,8 @@ static int begin_active(struct store *s)
     uint64_t generation = store_next_generation(s);
     int err = segment_create(&segment, s->path, generation, "", &label);
 
-    if (!err)
-        err = dir_sync(&s->dir);
+    if (!err && (err = dir_sync(&s->dir)) != 0)
+        store_fail(s, err);     /* or who compacts would not hear of it */
     if (!err)
         err = segments_add(&s->set, segment);
     if (err) {
@@ -252,6 +251,14 @@ int store_sync(struct store *store)
     return store_failed(store) ? -EROFS : store_make_durable(store);
 }
 
+static bool has_garbage(struct store *s)
+{
+    mutex_lock(&s->set.lock);
+    bool has = (int64_t)s->active->bytes > s->active->live;
+    mutex_unlock(&s->set.lock);
+    return has;
+}
+
 /* The active segment is sealed first, if it has garbage. */
 int store_compact(struct store *store)
 {
@@ -261,7 +268,7 @@ int store_compact(struct store *store)
     if (err)
         return err;
     commit_enter(&store->commit);
-    if (store->active && store->active->bytes > 0)
+    if (store->active && has_garbage(store))
         err = seal_active(store);
     commit_leave(&store->commit);
     if (!err)
@@ -410,6 +417,7 @@ static int reopen_active(struct store *s, struct segment **active)
 static int start(struct store *s)
 {
     struct segment *active = NULL;
+    struct segments_sum sum;
     int err = find_segments(s);
 
     if (!err)
@@ -422,6 +430,8 @@ static int start(struct store *s)
         s->active = active;
     if (active)
         s->synced = segment_end(active);
+    segments_sum(&s->set, &sum);
+    s->set.made = sum.bytes - sum.live;     /* the first change looks at it */
     return background_start(s);
 }
 
@@ -448,10 +458,10 @@ static int end_active(struct store *s)
 {
     struct segment *active = s->active;
 
-    if (!active)
-        return 0;
     if (store_failed(s))
         return -EROFS;
+    if (!active)
+        return 0;
     int err = segment_seal(active);
     if (err)
         return store_fail(s, err);

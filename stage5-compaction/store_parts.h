@@ -67,7 +67,8 @@ int store_read(struct store *store, struct slice key,
 
 /* The leader's: puts the records behind the active segment, with one write,
  * and begins a new segment before, if they do not fit; under STORE_ALWAYS
- * syncs. On an error none of them is there.  (5.5) */
+ * syncs. On an error none of them counts; if it was the sync that failed, they
+ * may be there at the next opening.  (5.5) */
 int store_write(struct store *store, struct record *records, size_t n,
                 struct log_position *positions);
 

@@ -290,6 +290,46 @@ static void space_settles(const struct run *run)
     rig_leave(&r);
 }
 
+static bool is_idle(void *arg)
+{
+    struct rig *r = arg;
+
+    return background_quiet(r->store);
+}
+
+/* What takes many bytes is replaced by what takes few: no segment is filled,
+ * and the files become small all the same. */
+static void shrinks(const struct run *run)
+{
+    struct store_options options = { .segment_size = 64 << 10,
+                                     .compaction_share = 100 };
+    static char value[2001];
+    char key[32];
+    struct rig r;
+
+    memset(value, 'v', 2000);
+    rig_make(&r, options);
+    rig_compacts(&r);
+    for (size_t i = 0; i < run->size; i++) {
+        key_of(key, i);
+        expect_int("store_set", rig_put(&r, key, value), 0);
+    }
+    expect_soon("after some sets", "the store has been quiet for a while",
+                is_idle, &r);
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = round; i < run->size; i += 2) {
+            key_of(key, i);
+            expect_int("store_set", rig_put(&r, key, "few"), 0);
+        }
+        expect_soon("I8: values of 2,000 bytes were replaced by short ones",
+                    "the files have at most 1.3 times what is live, and two "
+                    "segments", has_settled, &r);
+        rig_close(&r);
+        rig_open(&r);
+    }
+    rig_leave(&r);
+}
+
 /* ---- in between ---------------------------------------------------------- */
 
 /* While a record is on its way its key is set or removed by another thread. */
@@ -751,6 +791,7 @@ const struct test_case many_compact_cases[] = {
     { "picks", picks, 0 },
     { "collects_all", collects_all, 1500 },
     { "space_settles", space_settles, 300 },
+    { "shrinks", shrinks, 200 },
     { "newer_wins", newer_wins, 0 },
     { "changed_while_copying", changed_while_copying, 0 },
     { "held_reader", held_reader, 0 },

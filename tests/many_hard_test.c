@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -213,7 +214,7 @@ static void compact_on(void *arg)
     for (size_t i = 0; i < w->rounds; i++) {
         struct segment *these[COMPACT_INPUTS];
         size_t n = compact_pick(w->rig->store, these, true);
-        int err = n ? compact_run(w->rig->store, these, n) : 0;
+        int err = n ? compact_these(w->rig->store, these, n) : 0;
         expect_int("one of two compactions at once", err, 0);
     }
 }
@@ -441,6 +442,77 @@ static void merge_faults(const struct run *run)
     }
 }
 
+/* No memory to look a key up in the index: nobody knows whether it is there. */
+static void cannot_look_up(const struct run *run)
+{
+    struct rig r;
+
+    (void)run;
+    rig_make_alone(&r, (struct store_options){ .segment_size = 1000 });
+    fill(&r);
+    lookups_fail(true);
+    int err = rig_merge_sealed(&r);
+    lookups_fail(false);
+    expect_int("I7: a compaction that finds no memory for its lookups", err,
+               -ENOMEM);
+    check_filled("I7: after it", &r);
+    expect_int("I13: the next try", rig_merge_sealed(&r), 0);
+    check_filled("I7: after the next try", &r);
+    rig_close(&r);
+    rig_open(&r);
+    check_filled("I7: and a restart", &r);
+    rig_leave(&r);
+}
+
+static size_t left_alone(struct rig *r)
+{
+    struct segments *set = &r->store->set;
+    size_t n = 0;
+
+    mutex_lock(&set->lock);
+    for (const struct segment *s = set->first; s; s = s->next)
+        n += s->bad;
+    mutex_unlock(&set->lock);
+    return n;
+}
+
+/* True while there was a write to be hit. */
+static bool bad_output(unsigned at, size_t keys)
+{
+    struct crash_fault fault = { CRASH_WRITE, CRASH_FAIL, EIO, at, 1 };
+    char tried[120], key[32];
+    struct rig r;
+
+    rig_make_alone(&r, (struct store_options){ .segment_size = 32 << 10 });
+    for (size_t i = 0; i < keys; i++) {
+        key_of(key, i % (keys / 2 + keys / 4));
+        expect_int("store_set", rig_put(&r, key, "some value"), 0);
+    }
+    rig_quiet(&r);
+    crash_count();
+    crash_fault(&fault);
+    int err = rig_merge_sealed(&r);
+    unsigned hits = crash_fault_hits();
+    crash_fault(NULL);
+    crash_stop();
+    snprintf(tried, sizeof tried, "I13: write %u of a compaction fails, the "
+             "inputs are well: those that are left alone", at);
+    expect_int(tried, left_alone(&r), 0);
+    expect_true("such a compaction fails, if the write was a record's",
+                hits || !err);
+    rig_leave(&r);
+    return hits > 0;
+}
+
+static void blames_the_output(const struct run *run)
+{
+    unsigned at = 1;
+
+    while (at < 40 && bad_output(at, run->size))
+        at++;
+    expect_true("a compaction makes several writes", at > 3);
+}
+
 int __real_fstatvfs(int fd, struct statvfs *disk);
 int __wrap_fstatvfs(int fd, struct statvfs *disk);
 
@@ -461,14 +533,69 @@ static bool has_reserve(const struct rig *r)
     return access(path, F_OK) == 0;
 }
 
+/* While the second try is made, which lives on the reserve. */
+struct second_try {
+    struct rig *rig;
+    unsigned tries;
+    int answer;
+    struct meanwhile meanwhile;
+};
+
+static void put_beside(void *arg)
+{
+    struct second_try *t = arg;
+
+    t->answer = rig_put(t->rig, "beside", "x");
+}
+
+static void count_try(void *arg, struct slice suffix)
+{
+    struct second_try *t = arg;
+
+    (void)suffix;
+    if (++t->tries != 2)
+        return;
+    meanwhile_do(&t->meanwhile, put_beside, t);
+    meanwhile_end(&t->meanwhile);
+}
+
+static bool reserve_has_room(void *arg)
+{
+    const struct rig *r = arg;
+    char path[120];
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/KVS-RESERVE", r->dir);
+    return stat(path, &st) == 0 &&
+           st.st_blocks * 512 >= (off_t)r->options.segment_size;
+}
+
+/* Somebody was killed between making the file and filling it. */
+static void empty_reserve(const struct run *run)
+{
+    char path[120];
+    struct rig r;
+
+    rig_make(&r, (struct store_options){ .segment_size = 8 << 10 });
+    rig_compacts(&r);
+    snprintf(path, sizeof path, "%s/KVS-RESERVE", r.dir);
+    write_file(path, "", 0);
+    for (size_t i = 0; i < run->size; i++)
+        set_all(&r, (unsigned)i);
+    expect_soon("I13: a reserve that is only a name", "it gets its blocks",
+                reserve_has_room, &r);
+    rig_leave(&r);
+}
+
 /* The disk is full: what is held in reserve makes room for a compaction; and
  * without it the old segments serve on. */
 static void no_room(const struct run *run)
 {
     struct crash_fault once = { CRASH_WRITE, CRASH_FAIL, ENOSPC, 2, 1 };
     struct crash_fault ever = { CRASH_WRITE, CRASH_FAIL, ENOSPC, 1, 0 };
-    char path[120];
     struct rig r;
+    struct second_try second = { .rig = &r };
+    char path[120];
 
     (void)run;
     rig_make_alone(&r, (struct store_options){ .segment_size = 1000 });
@@ -489,11 +616,15 @@ static void no_room(const struct run *run)
     write_file(path, "", 0);
     crash_count();
     crash_fault(&once);
+    hook_set(HOOK_MAKE, count_try, &second);
     int err = rig_merge_sealed(&r);
+    hook_set(HOOK_MAKE, NULL, NULL);
     unsigned hits = crash_fault_hits();
     crash_fault(NULL);
     crash_stop();
     expect_int("writes that met a full disk", hits, 1);
+    expect_int("I13: a set that could take what the reserve has given",
+               second.answer, -ENOSPC);
     expect_int("I13: no room, but a reserve: compacting", err, 0);
     expect_true("I13: the reserve is spent", !has_reserve(&r));
     check_set("I7: after it", &r, 3);
@@ -510,6 +641,9 @@ const struct test_case many_hard_cases[] = {
     { "beside_background", beside_background, 400 },
     { "history_merging", history_merging, 800 },
     { "merge_faults", merge_faults, 0 },
+    { "cannot_look_up", cannot_look_up, 0 },
+    { "blames_the_output", blames_the_output, 2000 },
     { "no_room", no_room, 0 },
+    { "empty_reserve", empty_reserve, 40 },
     { NULL, NULL, 0 },
 };

@@ -207,7 +207,7 @@ int rig_merge(struct rig *r, const uint64_t *generations, size_t n,
     }
     expect_soon("taking segments for a compaction", "they are sealed and "
                 "nobody has them in hand", can_take, &taking);
-    int err = compact_run(r->store, these, n);
+    int err = compact_these(r->store, these, n);
     uint64_t now = newest_made(r);
     if (made)
         *made = !err && now > before ? now : 0;
@@ -416,6 +416,36 @@ HOOKED(int, log_read, (struct log_file *log, const struct log_position *at,
        (log, at, key, value), HOOK_READ, key)
 HOOKED(int, dir_sync, (const struct dir *dir), (dir), HOOK_SYNC_DIR,
        (struct slice){ 0 })
+
+static _Thread_local bool no_lookups;
+
+void lookups_fail(bool fail)
+{
+    no_lookups = fail;
+}
+
+ssize_t __real_table_lookup(struct table *table, struct slice key, void *to,
+                            size_t room);
+ssize_t __wrap_table_lookup(struct table *table, struct slice key, void *to,
+                            size_t room);
+ssize_t __wrap_table_lookup(struct table *table, struct slice key, void *to,
+                            size_t room)
+{
+    return no_lookups ? -ENOMEM : __real_table_lookup(table, key, to, room);
+}
+
+void __real_table_lookup_many(struct table *table,
+                              struct table_lookup *lookups, size_t n);
+void __wrap_table_lookup_many(struct table *table,
+                              struct table_lookup *lookups, size_t n);
+void __wrap_table_lookup_many(struct table *table,
+                              struct table_lookup *lookups, size_t n)
+{
+    if (!no_lookups)
+        __real_table_lookup_many(table, lookups, n);
+    for (size_t i = 0; i < n && no_lookups; i++)
+        lookups[i].len = -ENOMEM;
+}
 
 int __real_segment_create(struct segment **out, const char *path,
                           uint64_t generation, const char *suffix,

@@ -109,6 +109,9 @@ enum hook_at {
 typedef void hook_fn(void *arg, struct slice key);
 void hook_set(enum hook_at at, hook_fn *fn, void *arg);     /* NULL: none */
 
+/* From now on the thread's lookups in the index find no memory, or do again. */
+void lookups_fail(bool fail);
+
 /* What somebody else does in another thread, and whether it could end before
  * the caller went on: within a second, for the caller may hold a lock. */
 struct meanwhile {

@@ -52,6 +52,7 @@ struct work {
     struct store *store;
     struct segment **inputs, *from, *to;
     size_t n;
+    int cannot_go_on;   /* and the input is not to blame */
     bool named;
     struct copies copies;
     char making[PATH_MAX + DIR_NAME_MAX], path[PATH_MAX + DIR_NAME_MAX];
@@ -89,26 +90,30 @@ static int consider(void *arg, const struct record *r,
     struct work *w = arg;
     struct place here = { at->offset, at->value_len, (uint32_t)w->from->slot };
     struct place now;
-    bool known = table_lookup(w->store->index, r->key, &now, sizeof now) > 0;
-    bool keep;
+    ssize_t found = table_lookup(w->store->index, r->key, &now, sizeof now);
+    bool known = found > 0, keep;
 
+    if (found < 0 && found != -ENOENT)
+        return w->cannot_go_on = (int)found;
     if (r->kind == RECORD_SET)
         keep = known && same(&now, &here);
     else
         keep = !known && segments_pin(&w->store->set, r->sequence, w->inputs,
                                       w->n);
-    return keep ? copies_add(&w->copies, r, &here) : 0;
+    w->cannot_go_on = keep ? copies_add(&w->copies, r, &here) : 0;
+    return w->cannot_go_on;
 }
 
 static int copy(struct work *w)
 {
     struct segments *set = &w->store->set;
 
+    w->cannot_go_on = 0;
     for (size_t i = 0; i < w->n; i++) {
         w->from = w->inputs[i];
         int err = segment_each(w->from, w->store->path, consider, w);
 
-        if (err == -EBADMSG || err == -EIO) {
+        if (!w->cannot_go_on && (err == -EBADMSG || err == -EIO)) {
             mutex_lock(&set->lock);
             w->from->bad = true;
             mutex_unlock(&set->lock);
