@@ -1,6 +1,7 @@
 /* kvs.c -- given: the main of kvs, a store on the command line. */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -271,6 +272,7 @@ int main(int argc, char **argv)
     size_t n = args_parse(&args, argc, argv, &dir, words);
     const struct command *command = find(words, n);
     log_setup("kvs", LOG_LEVEL_WARN);
+    signal(SIGXFSZ, SIG_IGN);   /* -EFBIG, then */
     int status = command->run(dir, words);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (status == 0)

@@ -49,7 +49,8 @@ static const struct args args = {
 
 static int failed(int err)
 {
-    log_error("%s", error_text(err));
+    log_error("%s", err == -EBUSY ? "BUSY: the server has no room for this now"
+                                  : error_text(err));
     return FAILED;
 }
 

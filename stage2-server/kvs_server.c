@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -247,6 +248,8 @@ int main(int argc, char **argv)
     args_parse(&args, argc, argv, &options, NULL);
     log_setup("kvs-server", options.level);
     reactor_block_signals();
+    signal(SIGPIPE, SIG_IGN);   /* who reads our messages may go */
+    signal(SIGXFSZ, SIG_IGN);   /* -EFBIG, then */
     raise_limits();
     return run(&options);
 }

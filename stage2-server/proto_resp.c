@@ -64,15 +64,17 @@ static ssize_t parse_bulk(const unsigned char *at, size_t left, size_t before,
 {
     long len = 0;
 
-    if (left == 0)
+    if (left == 0 && before < LENGTH_MAX)
         return 0;
+    if (left == 0)
+        return resp_fail(out, END_LENGTH);
     if (at[0] != '$' && !is_mark(at[0], MARK_BULK))
         return resp_fail(out, END_DOLLAR);
     ssize_t head = parse_number(at + 1, left - 1, &len);
     if (head < 0 || len < 0 || len > PROTO_BODY_MAX)
         return resp_fail(out, END_BULK);
     if (head == 0)
-        return 0;
+        return before + left < LENGTH_MAX ? 0 : resp_fail(out, END_LENGTH);
     size_t whole = 1 + (size_t)head + (size_t)len + 2;
     if (whole > LENGTH_MAX - before)
         return resp_fail(out, END_LENGTH);

@@ -168,6 +168,10 @@ static void take_scan(struct words *w, struct proto_request *out)
         else if (!is_type && !is_count)
             pattern = w->word[i + 1];
     }
+    if (pattern.len > RESP_PATTERN_MAX) {
+        say(out, NO_LONG, w->word[0]);
+        return;
+    }
     out->id = SAY_SCAN | cursor << 8;
     out->value = pattern;
     w->n = 2;
@@ -192,6 +196,8 @@ static void take_config(struct words *w, struct proto_request *out)
         say(out, NO_SUB, w->word[1]);
     else if (w->n != 3)
         say(out, NO_ARGS, w->word[0]);
+    else if (w->word[2].len > RESP_PATTERN_MAX)
+        say(out, NO_LONG, w->word[0]);
     else
         say(out, SAY_CONFIG, w->word[2]);
 }

@@ -18,7 +18,8 @@
 enum {
     RESP_WORDS_MAX = 1 + 2 * PROTO_BATCH_MAX,
     RESP_KEPT = 10,                 /* words that are looked at one by one */
-    RESP_CURSOR_BITS = 47
+    RESP_CURSOR_BITS = 47,
+    RESP_PATTERN_MAX = 256          /* bytes; matching takes length x length */
 };
 
 /* What the reply is: the low byte of a request's id. */

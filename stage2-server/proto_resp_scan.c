@@ -50,7 +50,8 @@ static bool piece_takes(const unsigned char *p, size_t left, unsigned char c,
     return found != other;
 }
 
-/* Only the last '*' is ever tried again: so no pattern takes long. */
+/* Only the last '*' is ever tried again: so no pattern (of RESP_PATTERN_MAX)
+ * takes long. */
 static bool matches(struct slice pattern, struct slice text)
 {
     const unsigned char *p = pattern.ptr, *t = text.ptr;

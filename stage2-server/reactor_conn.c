@@ -290,12 +290,12 @@ void reactor_settle(struct reactor *r, struct conn_private *p)
         reactor_close_conn(r, p);
         return;
     }
+    count_buffers(r, p);
     if (c->closing) {
         if (conn_unsent(c) == 0)
             linger(r, p);
         return;
     }
-    count_buffers(r, p);
     if (r->last_reading)
         fill_last(r, p);
     if (conn_unsent(c) > r->options.out_max)

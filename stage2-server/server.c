@@ -42,7 +42,8 @@ enum {
                                client may have to wait for */
     CONN_MAX = 128,         /* requests of one connection, a turn */
     PIECE = 256,            /* items of a large batch done at once */
-    VALUES_KEPT = 1024 * 1024
+    VALUES_KEPT = 1024 * 1024,
+    SMALL = 1024            /* a value for which there is always room */
 };
 
 enum lane_name { DURABLE, LARGE, SURPLUS, LANES, NO_LANE };
@@ -75,6 +76,7 @@ struct visit {
 struct turn {
     struct turn *spare;         /* the next of the spare ones */
     unsigned visits_n, asked_n, ops_n;
+    size_t into_max;            /* a longer value is a large one */
     struct buf values;          /* what gets have brought */
     struct visit visits[READY];
     struct asked asked[TURN_MAX];
@@ -87,6 +89,7 @@ struct server {
     struct lane lanes[LANES];
     struct turn *spare;
     unsigned jobs;              /* of all lanes */
+    bool late;                  /* nothing more is served */
     struct server_options options;
     struct reactor *reactor;
     struct turn *turns;         /* all of them: the loop's, one a job */
@@ -134,15 +137,26 @@ static const enum store_op_kind kinds[] = {
     [PROTO_REMOVE] = STORE_REMOVE,
 };
 
+/* A turn's gets, all together, bring no more than the buffers have room for. */
+static size_t into_max(struct server *server)
+{
+    size_t share = reactor_room(server->reactor) / TURN_MAX;
+
+    return share >= server->options.large ? server->options.large
+           : share > SMALL ? share : SMALL;
+}
+
 static void add_op(struct server *server, struct turn *turn,
                    const struct proto_request *request)
 {
+    if (turn->ops_n == 0)
+        turn->into_max = into_max(server);
     turn->ops[turn->ops_n++] = (struct store_op){
         .kind = kinds[request->op],
         .key = request->key,
         .value = request->value,
         .into = &turn->values,
-        .into_max = server->options.large,
+        .into_max = turn->into_max,
         .group = turn->visits_n,
     };
 }
@@ -336,19 +350,25 @@ static void finish(struct server *server, struct turn *turn)
 
 /* ---- one large request, by itself ---------------------------------------- */
 
-/* The value goes straight behind the reply's header. No other get of its size
- * begins when the buffers have no room for it. */
+static size_t room(struct server *server)
+{
+    size_t bytes = reactor_room(server->reactor);
+
+    return bytes > SMALL ? bytes : SMALL;
+}
+
+/* The value goes straight behind the reply's header. It is not fetched when
+ * the buffers have no room for it. */
 static int alone(struct server *server, struct conn *conn,
                  struct proto_request *request)
 {
-    size_t start = 0, room = reactor_room(server->reactor);
+    size_t start = 0;
     struct store_op op = {
         .kind = kinds[request->op],
         .key = request->key,
         .value = request->value,
         .into = &conn->out,
-        .into_max = room > server->options.large ? room
-                                                 : server->options.large,
+        .into_max = room(server),
     };
     int err = conn->parser->begin(&conn->out, request, &start);
 
@@ -360,15 +380,18 @@ static int alone(struct server *server, struct conn *conn,
                              ? PROTO_BUSY : proto_status_of(op.result));
 }
 
-/* The reply item of one operation, unless it would make the reply too long. */
-static int put_item(struct conn *conn, size_t start, const struct store_op *op)
+/* The reply item of one operation, unless it would make the reply too long, or
+ * longer than the buffers have room for. */
+static int put_item(struct conn *conn, size_t start, size_t room,
+                    const struct store_op *op)
 {
     const size_t most = PROTO_BODY_MAX - 8 * PROTO_BATCH_MAX;
     struct slice value = value_of(op);
+    size_t len = conn->out.len - start + value.len;
     int result = op->result;
 
-    if (result == -ENOBUFS || conn->out.len - start + value.len > most) {
-        result = -EMSGSIZE;
+    if (result == -ENOBUFS || len > most || (value.len > 0 && len > room)) {
+        result = result == 0 && len <= most ? -EBUSY : -EMSGSIZE;
         value.len = 0;
     }
     return proto_add_reply_item(&conn->out, proto_status_of(result), value);
@@ -377,7 +400,7 @@ static int put_item(struct conn *conn, size_t start, const struct store_op *op)
 /* Does n items of a batch in order. They are a group: so a large value stops
  * it, is fetched by itself, and then the others go on. */
 static int do_piece(struct server *server, struct turn *turn,
-                    struct conn *conn, size_t start)
+                    struct conn *conn, size_t start, size_t room)
 {
     struct store_op *op = turn->ops, *end = op + turn->ops_n;
     int err = 0;
@@ -386,12 +409,12 @@ static int do_piece(struct server *server, struct turn *turn,
         buf_clear(&turn->values);
         apply(server, op, (size_t)(end - op));
         for (; op < end && op->result != -ENOBUFS && !err; op++)
-            err = put_item(conn, start, op);
+            err = put_item(conn, start, room, op);
         if (op < end && !err) {
             buf_clear(&turn->values);
             op->into_max = PROTO_VALUE_MAX;
             apply(server, op, 1);
-            err = put_item(conn, start, op++);
+            err = put_item(conn, start, room, op++);
         }
     }
     buf_release(&turn->values);
@@ -404,7 +427,7 @@ static int alone_batch(struct server *server, struct turn *turn,
 {
     struct slice items = request->batch;
     struct proto_request item;
-    size_t start = 0;
+    size_t start = 0, most = room(server);
     int err = conn->parser->begin(&conn->out, request, &start);
 
     if (!err)
@@ -412,7 +435,7 @@ static int alone_batch(struct server *server, struct turn *turn,
     while (!err && proto_next(&items, &item)) {
         add_op(server, turn, &item);
         if (turn->ops_n == PIECE || items.len == 0)
-            err = do_piece(server, turn, conn, start);
+            err = do_piece(server, turn, conn, start, most);
     }
     if (err)
         return err;
@@ -466,27 +489,76 @@ static void serve_all(struct server *server, struct turn *turn,
     finish(server, turn);
 }
 
-/* A job: serves what waits in its lane until there is nothing. */
+/* It is too late to serve them: the server ends. */
+static void give_back_all(struct server *server, struct conn **conns, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        reactor_give_back(server->reactor, conns[i]);
+}
+
+/* The job's lane always has somebody, and so has another: then it goes behind
+ * the others' jobs in the pool. */
+static bool another_waits_locked(const struct lane *mine)
+{
+    bool waits = false;
+
+    for (int i = 0; i < LANES && mine->first; i++)
+        waits = waits || (&mine->server->lanes[i] != mine &&
+                          mine->server->lanes[i].first);
+    return waits;
+}
+
+static void serve_lane(struct lane *lane, struct turn *turn,
+                       struct conn **conns, size_t n)
+{
+    struct server *server = lane->server;
+
+    if (lane->name == LARGE)
+        serve_alone(server, turn, conns[0]);
+    else
+        serve_all(server, turn, conns, n, lane->name == DURABLE);
+}
+
+/* Serves what waits in the lane; whether that is all, or others wait, too. */
+static bool serve_turns_locked(struct lane *lane)
+{
+    struct server *server = lane->server;
+    struct turn *turn = server->spare;
+    struct conn *conns[READY];
+    size_t n;
+
+    server->spare = turn->spare;
+    while ((n = take_locked(lane, conns)) > 0) {
+        bool late = server->late;
+
+        mutex_unlock(&server->lock);
+        if (late)
+            give_back_all(server, conns, n);
+        else
+            serve_lane(lane, turn, conns, n);
+        mutex_lock(&server->lock);
+        if (another_waits_locked(lane))
+            break;
+    }
+    turn->spare = server->spare;
+    server->spare = turn;
+    return !lane->first;
+}
+
+/* A job: serves what waits in its lane until there is nothing; but where
+ * others have to wait for it, it begins again behind them, if it can. */
 static void lane_job(void *arg)
 {
     struct lane *lane = arg;
     struct server *server = lane->server;
-    struct conn *conns[READY];
-    size_t n;
 
     mutex_lock(&server->lock);
-    struct turn *turn = server->spare;
-    server->spare = turn->spare;
-    while ((n = take_locked(lane, conns)) > 0) {
+    while (!serve_turns_locked(lane)) {
         mutex_unlock(&server->lock);
-        if (lane->name == LARGE)
-            serve_alone(server, turn, conns[0]);
-        else
-            serve_all(server, turn, conns, n, lane->name == DURABLE);
+        if (pool_try_submit(server->options.pool, lane_job, lane) == 0)
+            return;
         mutex_lock(&server->lock);
     }
-    turn->spare = server->spare;
-    server->spare = turn;
     lane->jobs--;
     if (--server->jobs == 0)
         cond_signal(&server->idle);
@@ -592,11 +664,12 @@ static int drain(struct server *server)
     return err;
 }
 
-/* They end by themselves, and must have before what they use may go, however
- * long it takes. */
+/* They end by themselves with what they have in hand, and must have before what
+ * they use may go, however long it takes. What still waits is not served. */
 static void wait_for_jobs(struct server *server)
 {
     mutex_lock(&server->lock);
+    server->late = true;
     while (server->jobs > 0)
         cond_wait(&server->idle, &server->lock);
     mutex_unlock(&server->lock);

@@ -20,7 +20,10 @@
  *      store is synced and server_run returns, within drain_ms in all, or
  *      when the last job has ended, if that is later;
  *   7. a change is done once: a request that is given to somebody else half
- *      done goes on behind what was done.
+ *      done goes on behind what was done;
+ *   8. replies, too, stay within the reactor's budget, but for some MiB of a
+ *      turn: a value for which reactor_room has no room is not fetched, but
+ *      answered BUSY.
  *
  * Errors:  0 or a negative errno
  * Threads: server_run by one; server_stop by any, also in a signal handler;

@@ -420,3 +420,24 @@ unchanged() {
     kvs get key2 && answered "Key not found"
     kvs get key3 && answered value3
 }
+
+@test "who reads the server's messages may go: it serves on" {
+    mkfifo "$T/messages"
+    "$BIN/kvs-server" --addr 127.0.0.1:0 --dir "$D" --segment-size 16K \
+        2>"$T/messages" >/dev/null </dev/null 3>&- 4>&- &
+    SERVER=$!
+    echo "$SERVER" >>"$T/servers"
+    exec {messages}<"$T/messages"
+    until [[ ${line-} == *'listening on '* ]]; do
+        read -r -t 10 line <&"$messages"
+    done
+    ADDR=${line##*listening on }
+    exec {messages}<&-
+    for ((n = 1; n <= 60; n++)); do
+        client set "key$((n % 4))" "$(value "$n" 7)" && silent
+    done
+    compacted() { client stats && [ "$(sed -n 's/^compactions //p' "$T/out")" -gt 0 ]; }
+    soon compacted
+    stop_server TERM
+    [ "$status" -eq 0 ]
+}

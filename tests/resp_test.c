@@ -252,11 +252,12 @@ static void bad_bytes(const struct run *run)
 static void lengths(const struct run *run)
 {
     const size_t longest = PROTO_VALUE_MAX + 1;
+    const size_t most = PROTO_HEADER + (size_t)PROTO_BODY_MAX;
     struct proto_request r;
     struct buf bytes = { 0 };
 
     (void)run;
-    expect_int("memory", buf_reserve(&bytes, longest + 100), 0);
+    expect_int("memory", buf_reserve(&bytes, most + 100), 0);
     int n = snprintf((char *)bytes.ptr, 100,
                      "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%zu\r\n", longest);
     bytes.len = (size_t)n;
@@ -268,6 +269,17 @@ static void lengths(const struct run *run)
     expect_int("it is a command: the store says that it is too big",
                proto_resp.decode(buf_slice(&bytes), &r), (ssize_t)bytes.len);
     expect_int("its value", r.value.len, longest);
+    n = snprintf((char *)bytes.ptr, 100, "*2\r\n$%zu\r\n", most - 17);
+    memset(bytes.ptr + n, 'v', most - 17);
+    memcpy(bytes.ptr + most - 2, "\r\n", 2);
+    expect_int("its first word is as long as a command may be",
+               n + (int)most - 17 + 2, most);
+    expect_int("nothing more of it is read, so it is the end",
+               proto_resp.decode(slice_of(bytes.ptr, most), &r), -EPROTO);
+    n = snprintf((char *)bytes.ptr, 100, "*2\r\n$%zu\r\n", most - 20);
+    memcpy(bytes.ptr + most - 5, "\r\n$12", 5);
+    expect_int("so is a length that is cut there",
+               proto_resp.decode(slice_of(bytes.ptr, most), &r), -EPROTO);
     memset(bytes.ptr, 'P', 64 << 10);
     expect_int("an inline command of 64 KiB without end",
                proto_resp.decode(slice_of(bytes.ptr, 64 << 10), &r), -EPROTO);
@@ -365,7 +377,15 @@ static void errors(const struct run *run)
         "*1\r\n$5\r\na\r\nb\xff\r\n",       /* printed without line ends */
     };
 
+    char scan[400] = "SCAN 0 MATCH ", config[400] = "CONFIG GET ";
+
     (void)run;
+    memset(scan + strlen(scan), '*', 257);
+    memset(config + strlen(config), '*', 257);
+    strcat(scan, "\r\n");
+    strcat(config, "\r\n");
+    expect_reply(scan, PROTO_OK, nothing, "-ERR too long\r\n");
+    expect_reply(config, PROTO_OK, nothing, "-ERR too long\r\n");
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct buf reply = { 0 };
         struct slice bytes = slice_str(wrong[i]);

@@ -293,6 +293,56 @@ static void never_reads_small(const struct run *run)
     greedy(MIB / 64, run->size);
 }
 
+/* Many who each ask for more than their share, and read nothing; the odd ones
+ * break off with a frame that is none. */
+static void never_read_together(const struct run *run)
+{
+    enum { MOST = 60 * 1024, ASKED = 128 };
+    static struct rig rig;
+    static struct peer peers[CROWD];
+    struct buf frames = { 0 };
+    struct counter stop = { 0 };
+    struct asker asker;
+    char *value = pattern(MOST);
+    size_t most = 0;
+
+    rig_start(&rig, (struct server_options){
+        .reactor = { .stall_ms = 300, .budget = 4 * MIB } });
+    set_once(&rig, "big", slice_of(value, MOST));
+    asker_start(&asker, &rig, &stop);
+    expect_answers("a good client", &asker, 1);
+    size_t n = run->size < CROWD ? run->size : CROWD;
+    for (size_t p = 0; p < n; p++)
+        peer_open_small(&peers[p], rig.port, 4096);
+    peer_ping(&peers[n - 1], "the last of the clients, before", 0);
+    size_t open = descriptors(), heap = heap_used();
+    put_gets(&frames, ASKED, "big");
+    for (size_t p = 0; p < n; p++) {
+        if (p == 1)
+            buf_append(&frames, "?", 1);
+        peer_send(&peers[p], frames.ptr, frames.len);
+    }
+    uint64_t end = deadline_in_ms(1000 * (int64_t)patience_s());
+    while (descriptors() > open - n / 2) {
+        size_t now = heap_used();
+
+        most = now > heap + most ? now - heap : most;
+        expect_answers("beside clients that do not read", &asker, 1);
+        if (deadline_over(end))
+            fail_case(__FILE__, __LINE__, "clients that do not read",
+                      "they are dropped", "most are still there after %u s",
+                      patience_s());
+    }
+    expect_at_most("bytes held for clients that do not read, with a budget of "
+                   "4 MiB (they have asked for 8 MB each)", most, 16 * MIB);
+    for (size_t p = 0; p < n; p++)
+        peer_close(&peers[p]);
+    asker_end(&asker);
+    free(value);
+    buf_release(&frames);
+    rig_leave(&rig);
+}
+
 /* So many replies, and all of them read: the server keeps none of it. */
 static void reads_much(const struct run *run)
 {
@@ -587,6 +637,7 @@ const struct test_case server_crowd_cases[] = {
     { "slow_crowd", slow_crowd, 40 },
     { "never_reads", never_reads, 100 },
     { "never_reads_small", never_reads_small, 6400 },
+    { "never_read_together", never_read_together, 40 },
     { "reads_much", reads_much, 3200 },
     { "busy_neighbour", busy_neighbour, 100000 },
     { "large_values", large_values, 16 * MIB },

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/counter.h"
 #include "stage2-server/client.h"
 #include "tests/history_crew.h"
 
@@ -1066,6 +1067,69 @@ static void small_pool(const struct run *run)
     rig_leave(&rig);
 }
 
+struct reader {
+    struct actor actor;
+    struct peer *peer;
+    size_t n;
+    struct counter taken;
+};
+
+static void read_all(void *arg)
+{
+    struct reader *r = arg;
+    struct proto_reply reply;
+
+    for (size_t i = 0; i < r->n && peer_try_take(r->peer, &reply); i++)
+        counter_add(&r->taken, 1);
+}
+
+static bool has_some(void *arg)
+{
+    struct reader *r = arg;
+
+    return counter_get(&r->taken) > 2;
+}
+
+/* Some clients ask for large values, so that there is always one that waits; and
+ * the pool has one thread: a durable set comes in between. */
+static void lanes_take_turns(const struct run *run)
+{
+    struct slice large = bytes(256 * KIB, 1);
+    struct buf frame = { 0 };
+    struct peer peers[CREW];
+    struct reader readers[CREW];
+    struct rig rig;
+
+    rig_start(&rig, (struct server_options){
+        .durability = STORE_ALWAYS, .threads = 1, .large = KIB });
+    struct client *other = client_to(&rig);
+    expect_int("set", client_set(other, slice_str("large"), large), 0);
+    for (uint64_t i = 0; i < run->size; i++)
+        put_get(&frame, i, slice_str("large"));
+    for (int p = 0; p < CREW; p++) {
+        peer_open(&peers[p], rig.port);
+        peer_send(&peers[p], frame.ptr, frame.len);
+        readers[p] = (struct reader){ .peer = &peers[p], .n = run->size };
+        actor_start(&readers[p].actor, read_all, &readers[p]);
+    }
+    expect_soon("large gets, many of them", "replies come", has_some,
+                &readers[0]);
+    expect_int("a durable set beside large gets",
+               client_set(other, slice_str("small"), slice_str("s")), 0);
+    expect_at_most("large gets that were answered before it",
+                   counter_get(&readers[0].taken), run->size / 4);
+    for (int p = 0; p < CREW; p++) {
+        actor_join(&readers[p].actor);
+        expect_int("large gets, all in all", counter_get(&readers[p].taken),
+                   run->size);
+        peer_close(&peers[p]);
+    }
+    client_close(other);
+    drop(large);
+    buf_release(&frame);
+    rig_leave(&rig);
+}
+
 /* Two clients in turns: each asks as soon as the other has its answer. So a
  * request comes just when the job before it finds nothing more to do; and if
  * it is left lying then, nobody else comes to take it along. */
@@ -1341,6 +1405,7 @@ static const struct test_case cases[] = {
     { "gone_while_held", gone_while_held, 1 },
     { "many_at_once", many_at_once, 1000 },
     { "small_pool", small_pool, 20 },
+    { "lanes_take_turns", lanes_take_turns, 500 },
     { "turns", turns, 1000 },
     { "full_pool", full_pool, 20 },
     { "stop_waits", stop_waits, 1 },

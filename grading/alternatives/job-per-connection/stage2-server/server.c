@@ -229,11 +229,19 @@ static void serve_batch(struct turn *t, const struct proto_request *r)
 
 /* ---- a turn --------------------------------------------------------------- */
 
+/* For replies; never nothing. */
+static size_t room_of(const struct turn *t)
+{
+    size_t room = reactor_room(t->server->reactor);
+
+    return room > 1024 ? room : 1024;
+}
+
 /* The whole requests there are; a batch only as the first, and then alone.
  * Answers what ended it: as conn_peek, or 1 when there may be more. */
 static ssize_t gather(struct turn *t)
 {
-    size_t at = 0, gets = 0;
+    size_t at = 0, gets = 0, room = room_of(t);
 
     while (t->n < TURN && gets < TURN_GETS && at < TURN_BYTES) {
         struct proto_request *r = &t->requests[t->n];
@@ -248,8 +256,12 @@ static ssize_t gather(struct turn *t)
         if (r->op == PROTO_BATCH)
             return 1;
         gets += r->op == PROTO_GET;
-        if (is_op(r->op))
-            t->ops[t->ops_n++] = op_of(r, &t->values);
+        if (is_op(r->op)) {
+            t->ops[t->ops_n] = op_of(r, &t->values);
+            if (room / TURN_GETS < LARGE)
+                t->ops[t->ops_n].into_max = room / TURN_GETS;
+            t->ops_n++;
+        }
     }
     return 1;
 }
@@ -284,8 +296,10 @@ static void serve_large(struct turn *t)
 {
     struct store_op *op = &t->ops[0];
 
-    op->into_max = 0;
+    op->into_max = room_of(t);
     apply(t->server->store, op, 1);
+    if (op->result == -ENOBUFS)
+        op->result = -EBUSY;
     reply(t->conn, &t->requests[0], proto_status_of(op->result),
           value_of(op));
 }
