@@ -100,18 +100,26 @@ static int take_label(struct segment *s, const struct record *record)
     return 0;
 }
 
-/* The first record, if there is a whole one. */
-static int read_label(struct segment *s, int fd)
+static int read_salt(int fd, uint64_t *salt)
 {
     unsigned char header[RECORD_FILE_HEADER];
-    struct record_scan scan;
-    struct record record;
     ssize_t n = pread_full(fd, header, sizeof header, 0);
 
     if (n < 0)
         return (int)n;
-    if (n < RECORD_FILE_HEADER || record_parse_file(header, &s->salt) != 0)
-        return -ENODATA;
+    return n < RECORD_FILE_HEADER || record_parse_file(header, salt) != 0
+               ? -ENODATA : 0;
+}
+
+/* The first record, if there is a whole one. */
+static int read_label(struct segment *s, int fd)
+{
+    struct record_scan scan;
+    struct record record;
+    int err = read_salt(fd, &s->salt);
+
+    if (err)
+        return err;
     record_scan_init(&scan, fd, s->salt, RECORD_FILE_HEADER,
                      segment_end(s));
     int got = record_scan_next(&scan, &record);
@@ -321,6 +329,19 @@ static int each_change(void *arg, const struct record *record,
     return record->sequence == 0 ? 0 : each->fn(each->arg, record, at);
 }
 
+/* Whether the file of that name is still ours: a directory may have been moved
+ * away, and another one made. */
+static int check_salt(const struct segment *s, const char *text)
+{
+    int fd = open(text, O_RDONLY | O_CLOEXEC);
+    uint64_t salt = 0;
+    int err = fd < 0 ? -errno : read_salt(fd, &salt);
+
+    if (fd >= 0)
+        close(fd);
+    return err == -ENODATA || (!err && salt != s->salt) ? -EBADMSG : err;
+}
+
 /* Sealing has put a mark at the end. Without it, something is missing there,
  * even if all that is there is sound. */
 int segment_each(const struct segment *segment, const char *path,
@@ -332,7 +353,9 @@ int segment_each(const struct segment *segment, const char *path,
     struct log_file *log = NULL;
 
     segment_path(text, path, segment->generation, "");
-    int err = log_open(&log, text, LOG_READ);
+    int err = check_salt(segment, text);
+    if (!err)
+        err = log_open(&log, text, LOG_READ);
     if (!err)
         err = log_replay(log, each_change, &each, &damage);
     if (!err && (damage.torn || each.end >= log_end(log)))

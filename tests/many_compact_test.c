@@ -659,6 +659,46 @@ static void closes_at_once(const struct run *run)
 
 /* ---- damage -------------------------------------------------------------- */
 
+/* The directory has another's files now, by the same names: none of them is
+ * taken for ours. */
+static void moved_away(const struct run *run)
+{
+    char path[200], old[220];
+    struct rig r, other;
+
+    (void)run;
+    rig_make_alone(&r, each_its_own);
+    fill(&r);
+    rig_make_alone(&other, each_its_own);
+    fill(&other);
+    rig_quiet(&r);
+    rig_close(&other);
+    uint64_t first = 0;
+    for (uint64_t g = 1; g <= rig_active(&r); g++) {
+        char from[200];
+
+        rig_path(path, &r, g, ".log");
+        rig_path(from, &other, g, ".log");
+        if (access(path, F_OK) != 0 || access(from, F_OK) != 0 ||
+            !rig_segment(&r, g)->sealed)
+            continue;
+        first = first ? first : g;
+        snprintf(old, sizeof old, "%s-old", path);
+        expect_int("renaming", rename(path, old), 0);
+        expect_int("renaming", rename(from, path), 0);
+    }
+    expect_true("some files are another store's now", first > 0);
+    size_t logs = files_ending(r.dir, ".log");
+    expect_int("I10: a file that is not ours", rig_merge(&r, &first, 1, NULL),
+               -EBADMSG);
+    expect_int("I10: nothing is removed", files_ending(r.dir, ".log"), logs);
+    check_all("what was there", &r);
+    expect_int("store_close", store_close(r.store), 0);
+    r.store = NULL;
+    rig_leave(&r);
+    rig_leave(&other);
+}
+
 /* An input that has gone bad is left alone, and the rest is compacted. */
 static void damaged_input(const struct run *run)
 {
@@ -798,6 +838,7 @@ const struct test_case many_compact_cases[] = {
     { "lets_go", lets_go, 40 },
     { "in_a_thread_of_its_own", in_a_thread_of_its_own, 2000 },
     { "closes_at_once", closes_at_once, 1000 },
+    { "moved_away", moved_away, 0 },
     { "damaged_input", damaged_input, 0 },
     { NULL, NULL, 0 },
 };
