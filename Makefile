@@ -171,7 +171,7 @@ STORE_LIBS    = $(if $(filter lmdb,$(STORES_IN)),$(LIBS_lmdb))
 $(B)/stage3-abstract/store_list-%.o: stage3-abstract/store_list.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) -DSTORE_LIST='$(foreach s,$(subst +, ,$*),X($(s)))' \
-	 -MMD -MP -c -o $@ $<
+	 -MD -MP -c -o $@ $<
 # Stage 5A: epochs, and a table whose readers take no lock: the same table.h.
 # Until task 5.3 is done, the programs have stage 2's table as ever.
 stage5 = $(addprefix $(B)/stage5-compaction/,$(addsuffix .o,$(1)))
@@ -402,7 +402,7 @@ $(B)/tests/store_test-$(1) $(B)/tests/store_test-$(1).ref: private EXTRA := \
 	$(noisy) $(if $(filter lmdb,$(1)),$(LIBS_lmdb))
 $(B)/tests/%-$(1).o: tests/%.c Makefile
 	@mkdir -p $$(@D)
-	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DSTORE_NAME='"$(1)"' -DSTORE_IS_$(1) -MMD -MP -c -o $$@ $$<
+	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DSTORE_NAME='"$(1)"' -DSTORE_IS_$(1) -MD -MP -c -o $$@ $$<
 endef
 $(foreach s,$(filter-out kvs,$(STORES_HERE)),$(eval $(call store_test,$(s))))
 # (REF has the stores of earlier tasks, too, under their other names.)
@@ -437,7 +437,7 @@ REFS5A  := table_test-lf table_lf_test
 many_tests = $(patsubst %,$(B)/tests/%-many.o,$(1)) $(patsubst %,$(B)/tests/%.o,$(2)) $(DRIVER)
 $(B)/tests/%-many.o: tests/%.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) -DSTORE_IS_many -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) -DSTORE_IS_many -MD -MP -c -o $@ $<
 # A test of that store: NAME, its objects, how they are linked, and, for a
 # second program, which modules come from REF: those of earlier tasks. So cases
 # of 5.6 and 5.7 are in programs of their own, though the objects are the same.
@@ -486,7 +486,7 @@ $(B)/tests/get_bench-compacting $(B)/tests/get_bench-quiet: $(B)/tests/get_bench
 $(B)/tests/get_bench-%.o: tests/get_bench.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(if $(filter compacting,$*),-DCOMPACTING) \
-	 -MMD -MP -c -o $@ $<
+	 -MD -MP -c -o $@ $<
 
 # Long runs against the real server: `make torture`, `make soak`.
 LONG := $(addprefix $(B)/tests/,torture soak_crew)
@@ -515,7 +515,7 @@ $(B)/tests/pool_test-$(1): $(B)/tests/pool_test-$(1).o \
 $(B)/tests/pool_test-$(1): EXTRA = -Wl,--wrap=pthread_create $(WRAPS_$(1)) $(LIBS_$(1))
 $(B)/tests/%-$(1).o: tests/%.c Makefile
 	@mkdir -p $$(@D)
-	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DPOOL_NAME='$$(or $$(POOL_QUOTED),"$(1)")' -MMD -MP -c -o $$@ $$<
+	$$(call say,CC,$$@)$$(CC) $$(ALL_CFLAGS) -DPOOL_NAME='$$(or $$(POOL_QUOTED),"$(1)")' -MD -MP -c -o $$@ $$<
 endef
 $(foreach p,$(POOLS) any,$(eval $(call pool_test,$(p))))
 $(B)/tests/pool_test-glib: $(B)/tests/pool_glib_test-glib.o
@@ -593,7 +593,7 @@ $(B)/%.o: prior/$(V)/%.o
 
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -MD -MP -c -o $@ $<
 
 # A pool's or store's functions under names of its own. (Warnings: with its own object.)
 as = -DPOOL_AS=$(1) -include stage3-abstract/pool_map.h
@@ -603,20 +603,20 @@ $(foreach s,$(STORES_HERE),$(eval $(B)/$(SRC_OF_$(s))-as.o: AS := $(call as_stor
 $(B)/$(SRC_OF_many)-as.o: AS := $(call as_store,kvs)
 $(B)/%-as.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -w $(AS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(EXTRA_C) -w $(AS) -MD -MP -c -o $@ $<
 $(B)/stage3-abstract/pool_ops-%.o: stage3-abstract/pool_ops.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call as,$*) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call as,$*) -MD -MP -c -o $@ $<
 $(B)/stage3-abstract/store_ops-%.o: stage3-abstract/store_ops.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call as_store,$*) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call as_store,$*) -MD -MP -c -o $@ $<
 each = '-DPOOL_EACH=$(foreach p,$(subst +, ,$(1)),EACH($(p)))'
 $(B)/stage3-abstract/pool_any-%.o: stage3-abstract/pool_any.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call each,$*) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call each,$*) -MD -MP -c -o $@ $<
 $(B)/stage1-pool/pool_names-%.o: stage1-pool/pool_names.c Makefile
 	@mkdir -p $(@D)
-	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call each,$*) -MMD -MP -c -o $@ $<
+	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(call each,$*) -MD -MP -c -o $@ $<
 $(B)/stage3-abstract/pool_glib.o $(B)/stage3-abstract/pool_glib-as.o: \
 	EXTRA_C = $(shell $(PKG_CONFIG) --cflags glib-2.0)
 

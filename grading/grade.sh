@@ -94,18 +94,43 @@ build_quietly "$out/build.log" tools V=rel
 [ -x build/tools/runner ] ||
     { tail -n 20 "$out/build.log" && die "the grader itself does not build"; }
 variants=$([ -n "$quick" ] && echo dbg || echo dbg tsan)
-for v in $variants; do
-    for s in ${stage:-$stages}; do
-        build_quietly "$out/build.log" V="$v" "graded$s" ${ref:+REF="$ref"}
+build_all() {
+    local v s
+    for v in $variants; do
+        for s in ${stage:-$stages}; do
+            build_quietly "$out/build.log" V="$v" "graded$s" ${ref:+REF="$ref"}
+        done
     done
-done
-if [ -n "$speed" ] && [ -z "$quick" ]; then
+    [ -n "$speed" ] && [ -z "$quick" ] || return 0
     for s in ${stage:-$stages}; do
         build_quietly "$out/build.log" V=rel "bench$s"
     done
+}
+build_all
+# A submission's file that includes what is not in its tree (a solution that
+# lies nearby, say) counts as not written.
+if [ -n "$ref" ] && grading/includes.sh >"$out/outside.tsv"; then
+    while IFS=$'\t' read -r f what; do
+        echo "not taken, for it includes what is not in the tree: $f ($what)"
+        rm -f "$f" build/*/"${f%.c}".[od] build/*/"${f%.c}"-*.[od]
+        cp "${f%/*}/starter/${f##*/}" "$f" 2>/dev/null ||
+            cp "$ref/${f%/*}/starter/${f##*/}" "$f" 2>/dev/null || true
+    done <"$out/outside.tsv"
+    find build/*/tests -maxdepth 1 -type f -perm /111 -delete
+    write_own_list
+    build_all
+    ! grading/includes.sh >"$out/outside.tsv" ||
+        die "a header of the submission includes what is not in the tree"
 fi
 grep -a 'warning:' "$out/build.log" | grep -aFf "$OWN" |
     sort -u >"$out/warnings.txt"
+# "PART=NUMBER" for each: a file's own part, my_* counts in its directory's first.
+warned=$(awk 'FNR == NR { if (!($2 in part)) part[$2] = $1
+            sub(/\/.*/, "", $2); if (!($2 in first)) first[$2] = $1; next }
+        { f = d = $0; sub(/:.*/, "", f); sub(/\/.*/, "", d)
+          n[f in part ? part[f] : first[d]]++ }
+        END { for (p in n) printf "%s=%d ", p, n[p] }' \
+    <(task_files) "$out/warnings.txt")
 
 # ---- tools and limits --------------------------------------------------------
 
@@ -180,16 +205,21 @@ fi
 
 # ---- explain, score, write ---------------------------------------------------
 
-# Valgrind logs with exactly one ERROR SUMMARY, of no errors, for each process,
+# Runs of one process with one ERROR SUMMARY in its valgrind log, of no errors,
 # and no descriptor left open (which valgrind does not count as an error).
 find "$log" -name '*.vg.*' -exec awk '
     FNR == 1 { if (name != "") done_with(); name = FILENAME; n = zero = open = 0 }
     /ERROR SUMMARY: / { n++; zero += / 0 errors / }
     / Open (file descriptor|AF_)/ { open++ }
     open && /<inherited from parent>/ { open-- }
-    function done_with() { if (n == 1 && zero == 1 && !open) print name }
-    END { if (name != "") done_with() }' {} + | sed 's/\.vg\.[0-9]*$//' |
-    sort | uniq -c | awk '$1 == 1 { print $2 }' >"$out/whole.txt"
+    function done_with() {
+        sub(/\.vg\.[0-9]*$/, "", name)
+        print name "\t" (n == 1 && zero == 1 && !open)
+    }
+    END { if (name != "") done_with() }' {} + |
+    awk -F '\t' '{ logs[$1]++; whole[$1] += $2 }
+        END { for (l in logs) if (logs[l] == 1 && whole[l] == 1) print l }' \
+        >"$out/whole.txt"
 
 # Every run that did not simply pass is explained; see explain.sh.
 awk -F '\t' -v OFS='\t' -v whole="$out/whole.txt" '
@@ -218,7 +248,7 @@ done <"$out/runs.tsv" >"$out/verdicts.tsv"
 
 [ -f "$out/speed.tsv" ] || : >"$out/speed.tsv"
 awk -v stage="$stage" -v alive="$alive" -v quick="$quick" -v speed="$speed" \
-    -v warnings="$(wc -l <"$out/warnings.txt")" -v missing="$MISSING" \
+    -v warned="$warned" -v missing="$MISSING" \
     -v read="$([ -n "$quick" ] || echo "$read")" -f grading/score.awk \
     grading/points.tsv grading/cases.tsv "$out/verdicts.tsv" \
     "$out/speed.tsv" >"$out/model.tsv"

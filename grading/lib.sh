@@ -75,12 +75,14 @@ how_many_jobs() {
 }
 
 # build_quietly LOG MAKE-ARGUMENTS...: full output to LOG; -k, so that one
-# broken file does not hide the rest.
-build_quietly() {
-    local log=$1
+# broken file does not hide the rest. No file takes a compiler more than 5
+# minutes, or 6 GiB.
+build_quietly() (
+    log=$1
     shift
+    ulimit -t 300 && ulimit -v 6291456
     make -k -j"$(nproc)" --no-print-directory "$@" >>"$log" 2>&1
-}
+)
 
 # plan AWK-VARIABLES...: see plan.awk.
 plan() {

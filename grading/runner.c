@@ -409,11 +409,14 @@ static void on_signal(int sig)
     stop_signal = sig;
 }
 
+static void end_strays(void);
+
 static void stop_all(void)
 {
     for (size_t i = 0; i < SLOTS; i++)
         if (slots[i].pid)
             kill_run(&slots[i], "stopped");
+    end_strays();
     exit(128 + stop_signal);
 }
 
@@ -468,6 +471,31 @@ static void run_plan(char **lines)
             pause_a_little();
 }
 
+/* A process that has left its group, and lost its parent, is ours now
+ * (PR_SET_CHILD_SUBREAPER): none is left behind. One may make others while we
+ * look: so again and again, for some seconds. */
+static void end_strays(void)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    for (double end = now() + 10; now() < end;) {
+        FILE *f = fopen(path, "re");
+        int pid, n = 0;
+
+        while (f && fscanf(f, "%d", &pid) == 1) {
+            kill(pid, SIGKILL);
+            n++;
+        }
+        if (f)
+            fclose(f);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+        if (n == 0)
+            return;
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction act = { .sa_handler = on_signal };
@@ -479,6 +507,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: runner [JOBS, 1 to %d] <PLAN\n", SLOTS);
         return 2;
     }
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGHUP, &act, NULL);
@@ -491,6 +520,7 @@ int main(int argc, char **argv)
     if (lines)
         run_plan(lines);
     free(lines);
+    end_strays();
     if (show)
         fprintf(stderr, "\r\033[K");
     return 0;

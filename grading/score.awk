@@ -1,7 +1,7 @@
 # score.awk -- from verdicts to points: makes the one result model that every
 # writer reads.
 #
-#     awk [-v stage=S] -v alive=bmhtx -v quick= -v speed=yes -v warnings=N
+#     awk [-v stage=S] -v alive=bmhtx -v quick= -v speed=yes -v warned='PART=N ...'
 #         [-v missing=FILE] [-v read=FILE] -f score.awk
 #         points.tsv cases.tsv verdicts.tsv speed.tsv
 #
@@ -274,7 +274,7 @@ function one_read(n) {
         points[n], "read." n, remark[n], title[n]
 }
 
-function one_stage(name,    i, n, s, earned, max, bonus, off) {
+function one_stage(name,    i, n, s, earned, max, bonus, off, warnings) {
     # Given code carries no points; it must work all the same.
     if (name == part[1])
         one_task("0")
@@ -299,7 +299,11 @@ function one_stage(name,    i, n, s, earned, max, bonus, off) {
         max += task_max
         bonus += task_bonus
     }
-    off = warnings * cost["warning"]
+    off = 0
+    if (match(" " warned, " " name "=[0-9]+"))
+        off = substr(" " warned, RSTART + length(name) + 2) + 0
+    warnings = off
+    off *= cost["warning"]
     off = off > cost_most["warning"] ? cost_most["warning"] : off
     if (off > earned)
         off = earned

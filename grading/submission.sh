@@ -11,7 +11,12 @@ cd "$(dirname "$0")/.."
 . grading/lib.sh
 dir=$(cd "$1" && pwd) || die "SUBMISSION=$1: no such directory"
 shift
-name=$(basename "$dir")
+# What the shell, make and gcc take for a word; and nobody else's of that name.
+name=$(basename "$dir" | LC_ALL=C tr -c 'A-Za-z0-9._\n-' _)
+if [ "$name" != "$(basename "$dir")" ] || { [ -f "build/submissions/$name/from" ] &&
+    [ "$(<"build/submissions/$name/from")" != "$dir" ]; }; then
+    name+=-$(sha256sum <<<"$dir" | cut -c1-8)
+fi
 [[ $dir/ != "$PWD"/build/submissions/* ]] ||
     die "SUBMISSION=$dir: that is where submissions are graded"
 top=build/submissions/$name
@@ -19,6 +24,7 @@ tree=$top/tree
 size_max=1048576
 
 rm -rf "$top" && mkdir -p "$tree/grading" "$tree/build"
+printf '%s\n' "$dir" >"$top/from"
 grading/files.sh given >"$top/given.txt"
 tar cf - --files-from "$top/given.txt" | tar xf - -C "$tree"
 grading/files.sh yours >"$tree/grading/yours.txt"
@@ -43,12 +49,13 @@ cp build/calibration "$tree/build/"
 # May this file be the student's? Its name relative to DIR.
 allowed() {
     grep -qxF "$1" "$tree/grading/yours.txt" ||
-        [[ $1 =~ ^stage[0-9]-[a-z]+/my_[a-z0-9_]+\.[ch]$ ]]
+        [[ $1 =~ ^stage[0-9]-[a-z]+/my_[A-Za-z0-9_-]+\.[ch]$ ]]
 }
 
+taken=''
 while read -r f; do
     if ! allowed "$f"; then
-        continue
+        echo "not taken, no name for a file of yours: $f"
     elif [ -L "$dir/$f" ] || [ ! -f "$dir/$f" ]; then
         echo "not taken, no regular file: $f"
     elif [ "$(stat -c %s "$dir/$f")" -gt "$size_max" ]; then
@@ -56,10 +63,12 @@ while read -r f; do
     else
         mkdir -p "$tree/$(dirname "$f")"
         cp -- "$dir/$f" "$tree/$f"
+        taken=yes
     fi
 done < <(cd "$dir" && find . -path ./build -prune -o ! -type d -print |
     sed 's|^\./||' | awk 'FNR == NR { yours[$0]; next }
         ($0 in yours) || /(^|\/)my_/' "$OLDPWD/$tree/grading/yours.txt" -)
+[ -n "$taken" ] || echo "nothing was taken from $dir: are the stages in it?"
 # What was not handed in counts as not written.
 while read -r f; do
     starter=${f%/*}/starter/${f##*/}

@@ -14,19 +14,22 @@ details() {
             '{($id): $text}'
     done | jq -s 'add // {}'
 }
+# A file, for an argument has at most 128 KiB.
+details >"$out/details.json"
+trap 'rm -f "$out/details.json"' EXIT
 
 version() {
     { "$@" 2>/dev/null || echo missing; } | head -n 1
 }
 
-jq -n --rawfile model "$out/model.tsv" --argjson details "$(details)" \
+jq -n --rawfile model "$out/model.tsv" --slurpfile all_details "$out/details.json" \
     --arg gcc "$(version gcc --version)" \
     --arg valgrind "$(version valgrind --version)" \
     --arg kernel "$(uname -sr)" --arg factor "$(cat build/calibration)" \
     --arg version "$(sed -n 's/^VERSION := //p' Makefile)" '
 def rows($kind): $model | split("\n") | map(split("\t"))
     | map(select(.[0] == $kind));
-(rows("total")[0]) as $total
+(rows("total")[0]) as $total | $all_details[0] as $details
 | {
     score: ($total[2] | tonumber),
     max_score: ($total[3] | tonumber),

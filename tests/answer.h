@@ -5,8 +5,7 @@
  * The grader draws a secret for each run and puts it into CASE_SECRET. The
  * word depends on it, so output prepared beforehand, or a process that ends
  * early with status 0, is not taken for a pass. A program that looks into
- * its own memory can still find it: see the notes on trust in
- * grading/README.md.
+ * its own memory can still find it.
  */
 #ifndef TESTS_ANSWER_H
 #define TESTS_ANSWER_H

@@ -181,6 +181,56 @@ C
     [ "$status" -eq 0 ]
 }
 
+@test "a file that includes what is not in its tree counts as not written" {
+    submission "Jane Doe's"
+    echo '#include "../../../../../stage1-pool/channel.c"' >"$S/stage1-pool/channel.c"
+    cat >"$S/stage1-pool/pool.c" <<'END'
+#if __has_include("build/tools/../../stage1-pool/pool.c") && defined __OPTIMIZE__
+#pragma GCC system_header
+#include "build/tools/../../stage1-pool/pool.c"
+#endif
+END
+    run "$TOP/grading/submission.sh" "$S" --no-speed --stage 1 --quick
+    echo "$output"
+    [[ $output == *"includes what is not in the tree: stage1-pool/channel.c ("* ]]
+    [[ $output == *"includes what is not in the tree: stage1-pool/pool.c ("* ]]
+    M=$(sed -n 's/^results: //p' <<<"$output")/model.tsv
+    [[ $M == */Jane_Doe_s-* ]]
+    [ "$(points_of 1.2)" = 0/"$(points_of 1.2 | cut -d/ -f2)" ]
+    [ "$(points_of 1.1)" = "$(points_of 1.1 | cut -d/ -f2)"/"$(points_of 1.1 | cut -d/ -f2)" ]
+}
+
+@test "names: what is not taken is said, and a folder too deep" {
+    submission names
+    for f in my_Ring.c my_a-b.h my_.hidden.c; do
+        echo '/* nothing */' >"$S/stage1-pool/$f"
+    done
+    grade_it --quick
+    tree=$TOP/build/submissions/names/tree
+    [ -f "$tree/stage1-pool/my_Ring.c" ] && [ -f "$tree/stage1-pool/my_a-b.h" ]
+    [[ $output == *"not taken, no name for a file of yours: stage1-pool/my_.hidden.c"* ]]
+    mkdir "$BATS_TEST_TMPDIR/deep" && mv "$S" "$BATS_TEST_TMPDIR/deep/lab"
+    S=$BATS_TEST_TMPDIR/deep
+    run "$TOP/grading/submission.sh" "$S" --no-speed --stage 1 --quick
+    [[ $output == *"nothing was taken from $S"* ]]
+}
+
+@test "what a program leaves behind, in a session of its own, is ended" {
+    submission stray
+    cat >>"$S/stage1-pool/pool_naive.c" <<END
+#include <unistd.h>
+__attribute__((constructor)) static void stray(void)
+{
+    if (fork() == 0 && setsid() >= 0 && fork() == 0)
+        execlp("sleep", "sleep", "3$$", (char *)NULL);
+}
+END
+    grade_it --quick
+    run pgrep -f "sleep 3$$"
+    echo "$output"
+    [ -z "$output" ]
+}
+
 @test "half a solution that fails now and then is FLAKY, with the count" {
     submission flaky
     cat >>"$S/stage1-pool/channel.c" <<'C'
@@ -237,7 +287,7 @@ scored() {
     touch "$T.but"          # verdicts instead of those
     awk -F '\t' 'FNR == NR { but[$1]; print; next } !($1 in but)' "$T.but" \
         "$T.verdicts" >"$T.all"
-    awk -v stage="$1" -v alive=bmhtx -v quick="${2-}" -v speed=yes -v warnings="$warnings" \
+    awk -v stage="$1" -v alive=bmhtx -v quick="${2-}" -v speed=yes -v warned="${4-$1}=$warnings" \
         -f "$TOP/grading/score.awk" "$TOP"/grading/{points,cases}.tsv \
         "$T.all" "$T.speed" >"$T.model"
     awk -v out="$T.out" -v quick="${2-}" -v stage="$1" -f "$TOP/grading/wrap.awk" \
@@ -271,6 +321,8 @@ scored() {
     grep -qF "1 compiler warning(s): -1" "$T.txt"
     grep -qF "    x.c:1:2: warning: unused variable 'y'" "$T.txt"
     grep -qx "Next: take out what the compiler warns of" "$T.txt"
+    scored 3 quick 1 2A     # of another part's
+    ! grep -q "compiler warning" "$T.txt"
     scored 3 quick
     grep -qx "Next: make grade STAGE=3" "$T.txt"
 }
