@@ -679,7 +679,8 @@ build/tools/history: grading/history.c $(HISTORY:%=tests/%.c) \
 build/tools/libexplore.so: $(EXPLORE_LIB) $(wildcard grading/explore/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -fPIC -shared -o $@ $(EXPLORE_LIB) -ldl
-build/tools/explore: $(EXPLORE_BIN) $(wildcard grading/explore/*.h) Makefile
+build/tools/explore: $(EXPLORE_BIN) $(wildcard grading/explore/*.h) tests/answer.h \
+  Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(TOOL_CFLAGS) -o $@ $(EXPLORE_BIN)
 

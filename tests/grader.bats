@@ -163,6 +163,24 @@ C
         "$M")" = "" ]
 }
 
+@test "a constructor that exits with 0 under the explorer passes nothing" {
+    copy_tree "$T"
+    cd "$T"
+    cat >>stage1-pool/pool_naive.c <<'C'
+#include <unistd.h>
+void early(void);
+__attribute__((constructor)) void early(void)
+{
+    if (getenv("EXPLORE_TRACE_FD"))
+        _exit(0);
+}
+C
+    run make one CASE=naive/small_destroy TOOL=explore
+    echo "$output"
+    [ "$status" -ne 0 ]
+    ! grep -q PASS <<<"$output"
+}
+
 @test "links, foreign files and huge files are not taken from a submission" {
     submission odd
     ln -sf /etc/passwd "$S/stage1-pool/my_link.h"
