@@ -81,6 +81,8 @@ B := build/$(V)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 comma := ,
+# Of the solution that REF names; without it, of this tree.
+from_ref = $(addprefix $(if $(REF),$(REF)/),$(1))
 
 # common: knows nothing of what follows.
 COMMON := $(call obj,$(wildcard common/*.c))
@@ -339,7 +341,8 @@ TESTS2C := $(addprefix $(B)/tests/,decode_test server_test)
 BENCH2C := $(addprefix $(B)/tests/server_bench-,ours echo)
 REFS2C  := server_test
 $(B)/tests/server_bench-ours: $(addprefix $(B)/tests/,server_bench.o \
-	server_bench_ours.o) $(SERVER) $(POOL_shared) $(COMMON)
+	server_bench_ours.o) $(SERVER) $(call from_ref,$(filter-out $(MINE),$(POOL_shared))) \
+	$(MINE) $(COMMON)
 $(B)/tests/server_bench-echo: $(addprefix $(B)/tests/,server_bench.o \
 	server_bench_echo.o) $(REACTOR) $(COMMON)
 PEERS   := $(B)/tests/peers_bench
@@ -480,9 +483,14 @@ TESTS5B := $(addprefix $(B)/tests/,$(REFS5B))
 BENCH5B := $(addprefix $(B)/tests/,table_bench-lf table_bench-striped \
 	get_bench-compacting get_bench-quiet)
 $(B)/tests/table_bench-lf: $(B)/tests/table_bench.o $(TABLE_lf) $(SLAB) $(MINE) $(COMMON)
-$(B)/tests/table_bench-striped: $(B)/tests/table_bench.o $(TABLE) $(SLAB) $(MINE) $(COMMON)
-$(B)/tests/get_bench-compacting $(B)/tests/get_bench-quiet: $(B)/tests/get_bench-%: \
-  $(B)/tests/get_bench-%.o $(B)/tests/scratch.o $(DRIVER) $(STORE_many) $(MINE) $(COMMON)
+# What is compared with comes from REF: nobody slows it down, or has it slow.
+$(B)/tests/table_bench-striped: $(B)/tests/table_bench.o $(call from_ref,$(TABLE) $(SLAB)) \
+	$(MINE) $(COMMON)
+GET_BENCH := $(B)/tests/scratch.o $(DRIVER)
+$(B)/tests/get_bench-compacting: $(B)/tests/get_bench-compacting.o $(GET_BENCH) \
+	$(STORE_many) $(MINE) $(COMMON)
+$(B)/tests/get_bench-quiet: $(B)/tests/get_bench-quiet.o $(GET_BENCH) \
+	$(call from_ref,$(STORE_many)) $(MINE) $(COMMON)
 $(B)/tests/get_bench-%.o: tests/get_bench.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(ALL_CFLAGS) $(if $(filter compacting,$*),-DCOMPACTING) \

@@ -103,7 +103,7 @@ build_all() {
     done
     [ -n "$speed" ] && [ -z "$quick" ] || return 0
     for s in ${stage:-$stages}; do
-        build_quietly "$out/build.log" V=rel "bench$s"
+        build_quietly "$out/build.log" V=rel "bench$s" ${ref:+REF="$ref"}
     done
 }
 build_all
