@@ -11,10 +11,11 @@ cd "$(dirname "$0")/.."
 . grading/lib.sh
 dir=$(cd "$1" && pwd) || die "SUBMISSION=$1: no such directory"
 shift
-# What the shell, make and gcc take for a word; and nobody else's of that name.
+# What the shell, make and gcc take for a word; and nobody else's of that name,
+# who is still there.
 name=$(basename "$dir" | LC_ALL=C tr -c 'A-Za-z0-9._\n-' _)
-if [ "$name" != "$(basename "$dir")" ] || { [ -f "build/submissions/$name/from" ] &&
-    [ "$(<"build/submissions/$name/from")" != "$dir" ]; }; then
+other=$(cat "build/submissions/$name/from" 2>/dev/null) || other=$dir
+if [ "$name" != "$(basename "$dir")" ] || { [ "$other" != "$dir" ] && [ -d "$other" ]; }; then
     name+=-$(sha256sum <<<"$dir" | cut -c1-8)
 fi
 [[ $dir/ != "$PWD"/build/submissions/* ]] ||
