@@ -107,30 +107,15 @@ build_all() {
     done
 }
 build_all
-# A submission's file that includes what is not in its tree (a solution that
-# lies nearby, say) counts as not written.
-if [ -n "$ref" ] && grading/includes.sh >"$out/outside.tsv"; then
-    while IFS=$'\t' read -r f what; do
-        echo "not taken, for it includes what is not in the tree: $f ($what)"
-        rm -f "$f" build/*/"${f%.c}".[od] build/*/"${f%.c}"-*.[od]
-        cp "${f%/*}/starter/${f##*/}" "$f" 2>/dev/null ||
-            cp "$ref/${f%/*}/starter/${f##*/}" "$f" 2>/dev/null || true
-    done <"$out/outside.tsv"
-    find build/*/tests -maxdepth 1 -type f -perm /111 -delete
+# What includes a solution that lies nearby, say, counts as not written.
+if [ -n "$ref" ] && grading/includes.sh "$ref"; then
     write_own_list
     build_all
-    ! grading/includes.sh >"$out/outside.tsv" ||
+    ! grading/includes.sh ||
         die "a header of the submission includes what is not in the tree"
 fi
 grep -a 'warning:' "$out/build.log" | grep -aFf "$OWN" |
     sort -u >"$out/warnings.txt"
-# "PART=NUMBER" for each: a file's own part, my_* counts in its directory's first.
-warned=$(awk 'FNR == NR { if (!($2 in part)) part[$2] = $1
-            sub(/\/.*/, "", $2); if (!($2 in first)) first[$2] = $1; next }
-        { f = d = $0; sub(/:.*/, "", f); sub(/\/.*/, "", d)
-          n[f in part ? part[f] : first[d]]++ }
-        END { for (p in n) printf "%s=%d ", p, n[p] }' \
-    <(task_files) "$out/warnings.txt")
 
 # ---- tools and limits --------------------------------------------------------
 
@@ -248,7 +233,7 @@ done <"$out/runs.tsv" >"$out/verdicts.tsv"
 
 [ -f "$out/speed.tsv" ] || : >"$out/speed.tsv"
 awk -v stage="$stage" -v alive="$alive" -v quick="$quick" -v speed="$speed" \
-    -v warned="$warned" -v missing="$MISSING" \
+    -v warned="$(warned "$out/warnings.txt")" -v missing="$MISSING" \
     -v read="$([ -n "$quick" ] || echo "$read")" -f grading/score.awk \
     grading/points.tsv grading/cases.tsv "$out/verdicts.tsv" \
     "$out/speed.tsv" >"$out/model.tsv"

@@ -40,6 +40,16 @@ task_files() {
     }' grading/points.tsv
 }
 
+# warned FILE: "PART=NUMBER" for each part that has warnings there: a file counts
+# in its own part, my_* in its directory's first.
+warned() {
+    awk 'FNR == NR { if (!($2 in part)) part[$2] = $1
+            sub(/\/.*/, "", $2); if (!($2 in first)) first[$2] = $1; next }
+        { f = d = $0; sub(/:.*/, "", f); sub(/\/.*/, "", d)
+          n[f in part ? part[f] : first[d]]++ }
+        END { for (p in n) printf "%s=%d ", p, n[p] }' <(task_files) "$1"
+}
+
 # page_of PART NAME: its README or hints (NAME), of its own or of its stage.
 page_of() {
     local dir
