@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+enum { PART = 16 * 1024 };
+
 ssize_t read_full(int fd, void *to, size_t len)
 {
     size_t done = 0;
@@ -51,6 +53,34 @@ int read_all(int fd, struct buf *buf, size_t max)
         return (int)n;
     buf->len += (size_t)n;
     return (size_t)n > max ? -EMSGSIZE : 0;
+}
+
+static void write_part(int fd, const char *from, ssize_t len, off_t offset)
+{
+    while (len > 0) {
+        ssize_t n = pwrite(fd, from, (size_t)len, offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        from += n;
+        len -= n;
+        offset += n;
+    }
+}
+
+void file_write_again(int fd, off_t from, off_t to)
+{
+    char part[PART];
+
+    while (from < to) {
+        off_t len = to - from < PART ? to - from : PART;
+        ssize_t n = pread_full(fd, part, (size_t)len, from);
+
+        write_part(fd, part, n, from);
+        from += len;
+    }
 }
 
 int file_sync_dir(const char *path)

@@ -1,4 +1,4 @@
-/* file.h -- reading all of it.
+/* file.h -- reading all of it, and what is to be done around a sync.
  *
  * Given.
  *
@@ -28,6 +28,13 @@ ssize_t pread_full(int fd, void *to, size_t len, off_t offset);
  * is more than max bytes; what is in *buf behind its old contents is then,
  * and on any other error, no use. */
 int read_all(int fd, struct buf *buf, size_t max);
+
+/* For after a failed sync of the file: writes the bytes of [from, to) again,
+ * as they are, to their place. Pages that the kernel could not write are clean
+ * to it from then on, and the next sync, also by who opens the file later,
+ * would answer 0 though they are not on the disk; written again, that sync
+ * has them to write. What cannot be read or written is left out. */
+void file_write_again(int fd, off_t from, off_t to);
 
 /* Brings the names in the directory `path` to the disk. */
 int file_sync_dir(const char *path);

@@ -128,11 +128,18 @@ static int write_at(int fd, const unsigned char *from, size_t len,
     return 0;
 }
 
-static int sync_file(int fd)
+/* A failure is for good. What the kernel may hold for clean now is written
+ * again: who opens the file next would take it for durable. */
+static int sync_file(struct log_file *log)
 {
-    while (fdatasync(fd) != 0)
-        if (errno != EINTR)
-            return -errno;
+    while (fdatasync(log->fd) != 0)
+        if (errno != EINTR) {
+            int err = -errno;
+
+            log->failed = true;
+            file_write_again(log->fd, (off_t)log->durable, (off_t)log->end);
+            return err;
+        }
     return 0;
 }
 
@@ -221,10 +228,8 @@ int log_sync(struct log_file *log)
         return -EROFS;
     if (log->mode == LOG_READ || log->durable >= log->changes)
         return 0;
-    err = sync_file(log->fd);
-    if (err)
-        log->failed = true;
-    else
+    err = sync_file(log);
+    if (!err)
         log->durable = log->end;
     return err;
 }
@@ -251,7 +256,7 @@ static int write_header(struct log_file *log)
     record_file_header(header, log->salt);
     int err = write_at(log->fd, header, sizeof header, 0);
     if (!err)
-        err = sync_file(log->fd);
+        err = sync_file(log);
     if (err)
         return err;
     log->end = log->durable = RECORD_FILE_HEADER;
@@ -466,10 +471,8 @@ static int settle(struct log_file *log, bool torn)
     if (torn)
         err = cut(log, log->end);
     if (!err)
-        err = sync_file(log->fd);
-    if (err)
-        log->failed = true;
-    else
+        err = sync_file(log);
+    if (!err)
         log->durable = log->end;
     return err;
 }

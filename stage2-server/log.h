@@ -15,9 +15,11 @@
  *      from its first missing record on: never a hole;
  *   3. every record says what was known to be durable when it was written;
  *      so damage before that offset is corruption, never a torn tail;
- *   4. after a failed sync nothing is written any more (the kernel may have
- *      dropped the pages that it could not write, and would report success
- *      next time).
+ *   4. after a failed sync nothing new is written (the kernel takes the pages
+ *      that it could not write for clean, and would report success next
+ *      time). Only what is not known to be durable is written once more, the
+ *      same bytes at the same place (file_write_again): so the sync of who
+ *      opens the file next says the truth.
  *
  * Errors:     0 or a negative errno; outputs untouched on an error.
  *               -EBADMSG  corrupt

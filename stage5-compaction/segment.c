@@ -293,18 +293,27 @@ static int cut_room(const struct segment *s)
     return 0;
 }
 
+void segment_write_again(struct segment *segment, uint64_t from)
+{
+    file_write_again(segment->fd, (off_t)from, (off_t)segment_end(segment));
+}
+
 /* The mark is written after a sync and says that all before it is durable;
  * the mark itself is synced by the second one. */
 int segment_seal(struct segment *segment)
 {
+    uint64_t marked = segment_end(segment);
     int err = log_sync(segment->log);
 
     if (!err)
         err = log_mark(segment->log);
     if (!err)
         err = cut_room(segment);
-    if (!err)
+    if (!err) {
         err = sync_file(segment->fd);
+        if (err)
+            segment_write_again(segment, marked);
+    }
     if (!err) {
         close(segment->fd);     /* descriptors are few */
         segment->fd = -1;

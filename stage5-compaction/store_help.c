@@ -120,28 +120,40 @@ int store_sync_active(struct store *store)
 }
 
 /* A descriptor of its own for the active segment, if it has to be synced. */
-static int borrow_active(struct store *s)
+static int borrow_active(struct store *s, const struct segment **active)
 {
     int fd = -1;
 
     commit_enter(&s->commit);
+    *active = s->active;
     if (s->active && s->synced != segment_end(s->active))
         fd = fcntl(s->active->fd, F_DUPFD_CLOEXEC, 0);
     commit_leave(&s->commit);
     return fd;
 }
 
+/* A segment that was sealed meanwhile was synced by its own descriptor, which
+ * has heard of the failure, too. */
+static int sync_failed(struct store *s, const struct segment *synced, int err)
+{
+    commit_enter(&s->commit);
+    store_fail(s, err);
+    if (s->active == synced)
+        segment_write_again(s->active, s->synced);
+    commit_leave(&s->commit);
+    return err;
+}
+
 /* The long part of a sync, beside the writers; what they write meanwhile is
  * little, and so is the second sync, which keeps them waiting. */
 int store_make_durable(struct store *store)
 {
-    int err = 0, fd = borrow_active(store);
+    const struct segment *active;
+    int err = 0, fd = borrow_active(store, &active);
 
-    while (fd >= 0 && fdatasync(fd) != 0)
-        if (errno != EINTR) {
-            err = store_fail(store, -errno);
-            break;
-        }
+    while (fd >= 0 && !err && fdatasync(fd) != 0)
+        if (errno != EINTR)
+            err = sync_failed(store, active, -errno);
     if (fd >= 0)
         close(fd);
     if (err)

@@ -14,7 +14,7 @@
  *     cut off before the file grew again); and each change of a directory
  *     (a new name, a rename, a removal) is there or not, by itself, until
  *     the directory is synced. What a failed sync was to bring may be gone
- *     for ever: no later sync brings it.
+ *     for ever: no later sync brings it, unless it is written once more.
  *
  * All of them where there are few, else a choice with a seed. Each such disk
  * is made as a real directory and looked at by a function of the test; what

@@ -100,9 +100,14 @@ static void want_room(struct disk_inode *file, size_t room)
     file->room = room;
 }
 
+static size_t end_of(const struct event *e)
+{
+    return e->kind == EVENT_WRITE ? e->offset + e->len : e->len;
+}
+
 static void apply_data(struct disk_inode *file, const struct event *e)
 {
-    size_t end = e->kind == EVENT_WRITE ? e->offset + e->len : e->len;
+    size_t end = end_of(e);
 
     want_room(file, end);
     if (e->kind == EVENT_WRITE && e->len == 0)
@@ -126,13 +131,65 @@ static void apply_to_directory(struct disk_inode *dir, const struct event *e)
     dir->entry = entry;
 }
 
+/* What a failed sync was to bring, beside what has been written again. */
+struct lost {
+    size_t room;
+    unsigned char *bytes, *lost, *again;
+};
+
+static void see_lost(struct lost *l, const struct event *e)
+{
+    if (e->kind == EVENT_RESIZE) {
+        memset(l->bytes + e->len, 0, l->room - e->len);
+    } else if (e->len > 0) {
+        memcpy(l->bytes + e->offset, crash_log()->data + e->data, e->len);
+        memset(l->lost + e->offset, 1, e->len);
+    }
+}
+
+static bool is_lost(const struct lost *l, const struct disk_inode *file)
+{
+    for (size_t at = 0; at < l->room; at++)
+        if (l->lost[at] && !l->again[at] && l->bytes[at] != file->bytes[at])
+            return true;
+    return false;
+}
+
+/* Whether each byte that a failed sync was to bring to the file has been
+ * written again since, or is there anyhow. Then the next sync brings it. */
+static bool written_again(struct disk_inode *file, size_t since)
+{
+    struct crash_log *log = crash_log();
+
+    for (int i = 0; i < file->pendings; i++)
+        want_room(file, end_of(&log->event[file->pending[i]]));
+    unsigned char *bytes = calloc(3, file->room + 1);
+    struct lost l = { file->room, bytes, bytes + file->room,
+                      bytes + 2 * file->room };
+    expect_true("memory", bytes != NULL);
+    if (l.room > 0)
+        memcpy(bytes, file->bytes, l.room);
+    for (int i = 0; i < file->pendings; i++) {
+        const struct event *e = &log->event[file->pending[i]];
+
+        if (i < file->lost)
+            see_lost(&l, e);
+        else if (e->kind == EVENT_WRITE && (size_t)file->pending[i] < since)
+            memset(l.again + e->offset, 1, e->len);
+    }
+    bool all = !is_lost(&l, file);
+    free(bytes);
+    return all;
+}
+
 static void arrive(struct disk_inode *it, const struct event *sync)
 {
     struct crash_log *log = crash_log();
     int n = 0;
 
-    if (it->poisoned)
+    if (it->lost > 0 && (it->is_dir || !written_again(it, sync->since)))
         return;
+    it->lost = 0;
     while (n < it->pendings && (size_t)it->pending[n] < sync->since) {
         if (it->is_dir)
             apply_to_directory(it, &log->event[it->pending[n]]);
@@ -183,7 +240,7 @@ void disk_event(struct disk *disk, size_t event)
         arrive(&disk->inode[e->inode], e);
         break;
     case EVENT_SYNC_FAILED:
-        disk->inode[e->inode].poisoned |= disk->inode[e->inode].pendings > 0;
+        disk->inode[e->inode].lost = disk->inode[e->inode].pendings;
         break;
     default:
         break;
@@ -386,7 +443,7 @@ static size_t largest(const struct disk_inode *file)
 
     for (int i = 0; i < file->pendings; i++) {
         const struct event *e = &crash_log()->event[file->pending[i]];
-        size_t end = e->kind == EVENT_WRITE ? e->offset + e->len : e->len;
+        size_t end = end_of(e);
         size = end > size ? end : size;
     }
     return size;
@@ -402,7 +459,7 @@ static size_t size_at(const struct disk_inode *file, unsigned version,
     *events = 0;
     for (int i = 0; i < file->pendings && version > 0; i++) {
         const struct event *e = &crash_log()->event[file->pending[i]];
-        size_t end = e->kind == EVENT_WRITE ? e->offset + e->len : e->len;
+        size_t end = end_of(e);
         if (e->kind == EVENT_WRITE && end < size)
             end = size;
         version -= end != size;
@@ -444,7 +501,7 @@ static void draw_file(const struct disk *disk, int inode, struct picture *p,
     to->size = size_at(file, version, &happened);
     for (int i = 0; i < file->pendings; i++) {
         const struct event *e = &crash_log()->event[file->pending[i]];
-        size_t end = e->kind == EVENT_WRITE ? e->offset + e->len : e->len;
+        size_t end = end_of(e);
         if (e->kind == EVENT_WRITE)
             paint(p, inode, e->offset, end, crash_log()->data + e->data);
         else if (end < size)

@@ -70,13 +70,14 @@ struct disk_entry {
 };
 
 struct disk_inode {
-    bool is_dir, poisoned;      /* poisoned: a sync has failed */
+    bool is_dir;
     unsigned char *bytes;       /* a file: on the disk; room for `room` */
     size_t size, room;
     struct disk_entry *entry;   /* a directory: on the disk */
     int entries;
     int *pending;               /* numbers of events */
     int pendings, pending_room;
+    int lost;                   /* the first of them: a sync has failed */
 };
 
 struct disk {

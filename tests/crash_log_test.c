@@ -332,11 +332,78 @@ static void killed_making(const struct run *run)
         within.at++;
 }
 
+/* ---- Built on after a failed sync ---------------------------------------- */
+
+/* Replays, appends what fills more than a page, syncs; opens and replays once
+ * more. All of this syncs, and one of the syncs fails. */
+static void doubtful_life(const char *root)
+{
+    static const unsigned values[] = { 1, 2, 3 };
+    struct replayed r;
+    int err;
+    struct log_file *log = replayed(root, &r, &err);
+
+    if (log) {
+        append(log, 3, values);
+        if (log_sync(log) == 0)
+            crash_synced();
+    }
+    log_close(log);
+    log_close(replayed(root, &r, &err));
+}
+
+/* All that can be read is clean to the kernel then, on the disk or not. */
+static bool built_on(const struct run *run, unsigned at)
+{
+    static const unsigned values[] = { 4, 5, 6, 7 };
+    struct crash_fault fault = { CRASH_SYNC, CRASH_FAIL, EIO, at, 1 };
+    struct crash_report report;
+    struct log_file *log;
+    struct replayed r;
+    char tried[80], root[128];
+    int err;
+
+    sequence = 0;
+    scratch_make(root);
+    make_log(root);
+    crash_record(root);
+    crash_fault(&fault);
+    doubtful_life(root);
+    bool hit = crash_fault_hits() > 0;
+    crash_fault(NULL);
+    size_t from = crash_events();
+    log = replayed(root, &r, &err);
+    expect_int("opening and replaying after a failed sync", err, 0);
+    append(log, 3, values);
+    expect_int("log_sync", log_sync(log), 0);
+    crash_synced();
+    append(log, 1, values + 3);
+    log_close(log);
+    crash_stop();
+    crash_remove(root);
+    snprintf(tried, sizeof tried, "sync %u fails; then opened, replayed, "
+             "3 records appended and synced", at);
+    crash_expect(&(struct crash_plan){
+        .look = look, .seed = run->seed, .per_moment = (unsigned)run->size,
+        .from = from, .power = true, .tried = tried }, &report);
+    return hit;
+}
+
+static void failed_sync_before(const struct run *run)
+{
+    unsigned at = 1;
+
+    while (at < 20 && built_on(run, at))
+        at++;
+    expect_true("log_replay syncs, log_sync, and log_replay again", at > 3);
+}
+
 static const struct test_case cases[] = {
     { "torn_by_kill", torn_by_kill, 0 },
     { "torn_by_power", torn_by_power, 60 },
     { "synced_stays", synced_stays, 60 },
     { "killed_making", killed_making, 30 },
+    { "failed_sync_before", failed_sync_before, 30 },
     { NULL, NULL, 0 },
 };
 

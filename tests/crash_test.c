@@ -9,6 +9,7 @@
  */
 #include "tests/crash_test.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,6 +242,75 @@ static void compact_kill_power(const struct run *run)
     kill_each(run, false, compacting_life);
 }
 
+/* ---- Opened after a failed sync, and then the power fails ---------------- */
+
+/* Opens what a killed process has left, changes it, closes it; its at-th sync
+ * fails. False: it had fewer. */
+static bool life_with_failed_sync(const char *root, enum store_durability d,
+                                  unsigned at)
+{
+    struct crash_fault fault = { CRASH_SYNC, CRASH_FAIL, EIO, at, 1 };
+    struct user u = { .stream = 1 };
+
+    crash_fault(&fault);
+    if (user_open(&u, root, d, 0) == 0) {
+        user_set(&u, 8, 200);
+        user_sync(&u);
+        user_set(&u, 9, 215);
+        user_close(&u);
+    }
+    bool hit = crash_fault_hits() > 0;
+    crash_fault(NULL);
+    return hit;
+}
+
+static void last_life(struct user *u, const char *root)
+{
+    u->stream = 2;
+    opened(u, root, STORE_ALWAYS);
+    expect_int("store_set", user_set(u, 16, 401), 0);
+    expect_int("store_set", user_set(u, 17, 402), 0);
+}
+
+/* To the kernel all pages are clean then. Who opens the store next must not
+ * build on what is not on the disk. */
+static bool opened_after_failed_sync(const struct run *run,
+                                     enum store_durability d, unsigned at)
+{
+    struct looker looker = { .files = 99 };
+    struct crash_report report;
+    char root[128], tried[100];
+
+    scratch_make(root);
+    crash_record(root);
+    in_child(careless_life, root);
+    bool hit = life_with_failed_sync(root, d, at);
+    size_t from = crash_events();
+    in_child(last_life, root);
+    crash_stop();
+    crash_remove(root);
+    snprintf(tried, sizeof tried, "sync %u fails (opened%s); the next process "
+             "sets two keys", at, d == STORE_NONE ? "" : ", STORE_ALWAYS");
+    crash_expect(&(struct crash_plan){
+        .look = store_look, .arg = &looker, .power = true, .one_cut = true,
+        .seed = run->seed, .per_moment = (unsigned)run->size, .from = from,
+        .tried = tried }, &report);
+    return hit;
+}
+
+static void after_failed_sync(const struct run *run)
+{
+    unsigned none = 1, always = 1;
+
+    while (none < 20 && opened_after_failed_sync(run, STORE_NONE, none))
+        none++;
+    while (always < 20 && opened_after_failed_sync(run, STORE_ALWAYS, always))
+        always++;
+    expect_true("opening syncs what a killed process has left; so do "
+                "store_sync, store_close", none > 3);
+    expect_true("and each set under STORE_ALWAYS", always > 3);
+}
+
 /* ---- 2.7: several at once, under STORE_ALWAYS ---------------------------- */
 
 enum { WRITERS = 3, EACH = 24 };
@@ -471,6 +541,7 @@ static const struct test_case cases[] = {
     { "power_interval", power_interval, 16 },
     { "power_after_kill", power_after_kill, 40 },
     { "power_after_each_kill", power_after_each_kill, 16 },
+    { "after_failed_sync", after_failed_sync, 16 },
     { "always_together", always_together, 12 },
     { "set_faults", set_faults, 0 },
     { "syncs_fail", syncs_fail, 0 },

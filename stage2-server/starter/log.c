@@ -44,7 +44,7 @@ int log_append(struct log_file *log, struct record *records, size_t n,
 int log_sync(struct log_file *log)
 {
     /* fdatasync; afterwards you know how much is durable. A failure is for
-     * good. */
+     * good, and what it left over is written once more (file_write_again). */
     (void)log;
     return not_written("2.5");
 }

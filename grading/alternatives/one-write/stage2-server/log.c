@@ -71,8 +71,11 @@ static int sync_file(struct log_file *log)
     while (fsync(log->fd) != 0) {
         if (errno == EINTR)
             continue;
+        int err = -errno;
+
         log->failed = true;
-        return -errno;
+        file_write_again(log->fd, (off_t)log->durable, (off_t)log->end);
+        return err;
     }
     return 0;
 }
