@@ -409,7 +409,30 @@ static void on_signal(int sig)
     stop_signal = sig;
 }
 
-static void end_strays(void);
+/* A process that has left its group, and lost its parent, is ours now
+ * (PR_SET_CHILD_SUBREAPER): none is left behind. One may make others while we
+ * look: so again and again, for some seconds. */
+static void end_strays(void)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    for (double end = now() + 10; now() < end;) {
+        FILE *f = fopen(path, "re");
+        int pid, n = 0;
+
+        while (f && fscanf(f, "%d", &pid) == 1) {
+            kill(pid, SIGKILL);
+            n++;
+        }
+        if (f)
+            fclose(f);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+        if (n == 0)
+            return;
+    }
+}
 
 static void stop_all(void)
 {
@@ -469,31 +492,6 @@ static void run_plan(char **lines)
     for (size_t i = 0; i < SLOTS; i++)
         while (slots[i].pid)
             pause_a_little();
-}
-
-/* A process that has left its group, and lost its parent, is ours now
- * (PR_SET_CHILD_SUBREAPER): none is left behind. One may make others while we
- * look: so again and again, for some seconds. */
-static void end_strays(void)
-{
-    char path[64];
-
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
-    for (double end = now() + 10; now() < end;) {
-        FILE *f = fopen(path, "re");
-        int pid, n = 0;
-
-        while (f && fscanf(f, "%d", &pid) == 1) {
-            kill(pid, SIGKILL);
-            n++;
-        }
-        if (f)
-            fclose(f);
-        while (waitpid(-1, NULL, WNOHANG) > 0)
-            ;
-        if (n == 0)
-            return;
-    }
 }
 
 int main(int argc, char **argv)

@@ -299,11 +299,9 @@ function one_stage(name,    i, n, s, earned, max, bonus, off, warnings) {
         max += task_max
         bonus += task_bonus
     }
-    off = 0
     if (match(" " warned, " " name "=[0-9]+"))
-        off = substr(" " warned, RSTART + length(name) + 2) + 0
-    warnings = off
-    off *= cost["warning"]
+        warnings = substr(" " warned, RSTART + length(name) + 2) + 0
+    off = warnings * cost["warning"]
     off = off > cost_most["warning"] ? cost_most["warning"] : off
     if (off > earned)
         off = earned

@@ -58,23 +58,27 @@ static ssize_t parse_number(const unsigned char *at, size_t left, long *out)
     return at[i + 1] == '\n' ? (ssize_t)i + 2 : -EPROTO;
 }
 
+/* More bytes are needed behind `have` of a command: 0 if it may have more. */
+static int wait_for_more(size_t have, struct proto_request *out)
+{
+    return have < LENGTH_MAX ? 0 : resp_fail(out, END_LENGTH);
+}
+
 /* One bulk string at `at`: > 0 its length, all in all; 0; an error. */
 static ssize_t parse_bulk(const unsigned char *at, size_t left, size_t before,
                           struct slice *word, struct proto_request *out)
 {
     long len = 0;
 
-    if (left == 0 && before < LENGTH_MAX)
-        return 0;
     if (left == 0)
-        return resp_fail(out, END_LENGTH);
+        return wait_for_more(before, out);
     if (at[0] != '$' && !is_mark(at[0], MARK_BULK))
         return resp_fail(out, END_DOLLAR);
     ssize_t head = parse_number(at + 1, left - 1, &len);
     if (head < 0 || len < 0 || len > PROTO_BODY_MAX)
         return resp_fail(out, END_BULK);
     if (head == 0)
-        return before + left < LENGTH_MAX ? 0 : resp_fail(out, END_LENGTH);
+        return wait_for_more(before + left, out);
     size_t whole = 1 + (size_t)head + (size_t)len + 2;
     if (whole > LENGTH_MAX - before)
         return resp_fail(out, END_LENGTH);

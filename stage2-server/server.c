@@ -137,13 +137,21 @@ static const enum store_op_kind kinds[] = {
     [PROTO_REMOVE] = STORE_REMOVE,
 };
 
-/* A turn's gets, all together, bring no more than the buffers have room for. */
+/* What each of `parts` values may bring, so that all together are no more than
+ * the buffers have room for. */
+static size_t room(struct server *server, size_t parts)
+{
+    size_t share = reactor_room(server->reactor) / parts;
+
+    return share > SMALL ? share : SMALL;
+}
+
+/* Of a turn's gets; longer ones go another way. */
 static size_t into_max(struct server *server)
 {
-    size_t share = reactor_room(server->reactor) / TURN_MAX;
+    size_t share = room(server, TURN_MAX);
 
-    return share >= server->options.large ? server->options.large
-           : share > SMALL ? share : SMALL;
+    return share < server->options.large ? share : server->options.large;
 }
 
 static void add_op(struct server *server, struct turn *turn,
@@ -350,13 +358,6 @@ static void finish(struct server *server, struct turn *turn)
 
 /* ---- one large request, by itself ---------------------------------------- */
 
-static size_t room(struct server *server)
-{
-    size_t bytes = reactor_room(server->reactor);
-
-    return bytes > SMALL ? bytes : SMALL;
-}
-
 /* The value goes straight behind the reply's header. It is not fetched when
  * the buffers have no room for it. */
 static int alone(struct server *server, struct conn *conn,
@@ -368,7 +369,7 @@ static int alone(struct server *server, struct conn *conn,
         .key = request->key,
         .value = request->value,
         .into = &conn->out,
-        .into_max = room(server),
+        .into_max = room(server, 1),
     };
     int err = conn->parser->begin(&conn->out, request, &start);
 
@@ -427,7 +428,7 @@ static int alone_batch(struct server *server, struct turn *turn,
 {
     struct slice items = request->batch;
     struct proto_request item;
-    size_t start = 0, most = room(server);
+    size_t start = 0, most = room(server, 1);
     int err = conn->parser->begin(&conn->out, request, &start);
 
     if (!err)
@@ -500,12 +501,14 @@ static void give_back_all(struct server *server, struct conn **conns, size_t n)
  * the others' jobs in the pool. */
 static bool another_waits_locked(const struct lane *mine)
 {
-    bool waits = false;
+    const struct lane *lanes = mine->server->lanes;
 
-    for (int i = 0; i < LANES && mine->first; i++)
-        waits = waits || (&mine->server->lanes[i] != mine &&
-                          mine->server->lanes[i].first);
-    return waits;
+    if (!mine->first)
+        return false;
+    for (int i = 0; i < LANES; i++)
+        if (&lanes[i] != mine && lanes[i].first)
+            return true;
+    return false;
 }
 
 static void serve_lane(struct lane *lane, struct turn *turn,

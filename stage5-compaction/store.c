@@ -140,8 +140,6 @@ int store_write(struct store *store, struct record *records, size_t n,
         err = segment_append(store->active, records, n, positions, always);
     if (!err && always)
         err = store_sync_active(store);
-    if (err == -ENOSPC || err == -EDQUOT)
-        background_wake(store);
     if (!err)
         segment_push(store->active);
     return err;

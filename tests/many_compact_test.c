@@ -297,6 +297,18 @@ static bool is_idle(void *arg)
     return background_quiet(r->store);
 }
 
+/* Sets key `first`, that and `step` more, and so on below `end`. */
+static void put_each(struct rig *r, size_t first, size_t step, size_t end,
+                     const char *value)
+{
+    char key[32];
+
+    for (size_t i = first; i < end; i += step) {
+        key_of(key, i);
+        expect_int("store_set", rig_put(r, key, value), 0);
+    }
+}
+
 /* What takes many bytes is replaced by what takes few: no segment is filled,
  * and the files become small all the same. */
 static void shrinks(const struct run *run)
@@ -304,23 +316,16 @@ static void shrinks(const struct run *run)
     struct store_options options = { .segment_size = 64 << 10,
                                      .compaction_share = 100 };
     static char value[2001];
-    char key[32];
     struct rig r;
 
     memset(value, 'v', 2000);
     rig_make(&r, options);
     rig_compacts(&r);
-    for (size_t i = 0; i < run->size; i++) {
-        key_of(key, i);
-        expect_int("store_set", rig_put(&r, key, value), 0);
-    }
+    put_each(&r, 0, 1, run->size, value);
     expect_soon("after some sets", "the store has been quiet for a while",
                 is_idle, &r);
     for (int round = 0; round < 2; round++) {
-        for (size_t i = round; i < run->size; i += 2) {
-            key_of(key, i);
-            expect_int("store_set", rig_put(&r, key, "few"), 0);
-        }
+        put_each(&r, (size_t)round, 2, run->size, "few");
         expect_soon("I8: values of 2,000 bytes were replaced by short ones",
                     "the files have at most 1.3 times what is live, and two "
                     "segments", has_settled, &r);
@@ -643,10 +648,8 @@ static void closes_at_once(const struct run *run)
     expect_int("store_set", rig_put(&r, "key0", value), 0);
     expect_int("store_compact", store_compact(r.store), 0);
     expect_true("it compacts", rig_stats(&r).compactions > 0);
-    for (size_t i = 0; i < run->size; i++) {
-        key_of(key, i % 200);
-        expect_int("store_set", rig_put(&r, key, value), 0);
-    }
+    for (size_t i = 0; i < run->size; i += 200)
+        put_each(&r, 0, 1, 200, value);
     rig_close(&r);
     expect_int("files that nobody believes", files_ending(r.dir, DIR_NEW), 0);
     rig_open(&r);

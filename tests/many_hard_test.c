@@ -378,6 +378,19 @@ static const struct fault_kind {
     { "an error", CRASH_SYNC, CRASH_FAIL, EIO, false },
 };
 
+/* A compaction some of whose calls fail; how many, into *hits. */
+static int merge_faulty(struct rig *r, const struct crash_fault *fault,
+                        unsigned *hits)
+{
+    crash_count();
+    crash_fault(fault);
+    int err = rig_merge_sealed(r);
+    *hits = crash_fault_hits();
+    crash_fault(NULL);
+    crash_stop();
+    return err;
+}
+
 /* True while there was a call to be hit. */
 static bool one_fault(const struct fault_kind *k, unsigned at)
 {
@@ -389,12 +402,8 @@ static bool one_fault(const struct fault_kind *k, unsigned at)
 
     rig_make_alone(&r, (struct store_options){ .segment_size = 1000 });
     fill(&r);
-    crash_count();
-    crash_fault(&fault);
-    int err = rig_merge_sealed(&r);
-    unsigned hits = crash_fault_hits();
-    crash_fault(NULL);
-    crash_stop();
+    unsigned hits;
+    int err = merge_faulty(&r, &fault, &hits);
     snprintf(tried, sizeof tried, "I13: %s at call %u of a compaction%s%s",
              k->what, at, err ? ", which answers -" : "",
              err ? strerrorname_np(-err) : "");
@@ -489,12 +498,8 @@ static bool bad_output(unsigned at, size_t keys)
         expect_int("store_set", rig_put(&r, key, "some value"), 0);
     }
     rig_quiet(&r);
-    crash_count();
-    crash_fault(&fault);
-    int err = rig_merge_sealed(&r);
-    unsigned hits = crash_fault_hits();
-    crash_fault(NULL);
-    crash_stop();
+    unsigned hits;
+    int err = merge_faulty(&r, &fault, &hits);
     snprintf(tried, sizeof tried, "I13: write %u of a compaction fails, the "
              "inputs are well: those that are left alone", at);
     expect_int(tried, left_alone(&r), 0);
@@ -525,11 +530,16 @@ int __wrap_fstatvfs(int fd, struct statvfs *disk)
     return answer;
 }
 
+static void reserve_path(char path[120], const struct rig *r)
+{
+    snprintf(path, 120, "%s/KVS-RESERVE", r->dir);
+}
+
 static bool has_reserve(const struct rig *r)
 {
     char path[120];
 
-    snprintf(path, sizeof path, "%s/KVS-RESERVE", r->dir);
+    reserve_path(path, r);
     return access(path, F_OK) == 0;
 }
 
@@ -565,7 +575,7 @@ static bool reserve_has_room(void *arg)
     char path[120];
     struct stat st;
 
-    snprintf(path, sizeof path, "%s/KVS-RESERVE", r->dir);
+    reserve_path(path, r);
     return stat(path, &st) == 0 &&
            st.st_blocks * 512 >= (off_t)r->options.segment_size;
 }
@@ -578,7 +588,7 @@ static void empty_reserve(const struct run *run)
 
     rig_make(&r, (struct store_options){ .segment_size = 8 << 10 });
     rig_compacts(&r);
-    snprintf(path, sizeof path, "%s/KVS-RESERVE", r.dir);
+    reserve_path(path, &r);
     write_file(path, "", 0);
     for (size_t i = 0; i < run->size; i++)
         set_all(&r, (unsigned)i);
@@ -596,32 +606,24 @@ static void no_room(const struct run *run)
     struct rig r;
     struct second_try second = { .rig = &r };
     char path[120];
+    unsigned hits;
 
     (void)run;
     rig_make_alone(&r, (struct store_options){ .segment_size = 1000 });
     fill(&r);
-    snprintf(path, sizeof path, "%s/KVS-RESERVE", r.dir);
+    reserve_path(path, &r);
     write_file(path, "", 0);
     set_all(&r, 3);
     rig_quiet(&r);
-    crash_count();
-    crash_fault(&ever);
-    expect_int("compacting, no room for anything", rig_merge_sealed(&r),
-               -ENOSPC);
-    crash_fault(NULL);
-    crash_stop();
+    expect_int("compacting, no room for anything",
+               merge_faulty(&r, &ever, &hits), -ENOSPC);
     expect_true("I13: the reserve is spent", !has_reserve(&r));
     check_set("I13: the old segments serve on", &r, 3);
     expect_int("nothing is left behind", files_ending(r.dir, DIR_NEW), 0);
     write_file(path, "", 0);
-    crash_count();
-    crash_fault(&once);
     hook_set(HOOK_MAKE, count_try, &second);
-    int err = rig_merge_sealed(&r);
+    int err = merge_faulty(&r, &once, &hits);
     hook_set(HOOK_MAKE, NULL, NULL);
-    unsigned hits = crash_fault_hits();
-    crash_fault(NULL);
-    crash_stop();
     expect_int("writes that met a full disk", hits, 1);
     expect_int("I13: a set that could take what the reserve has given",
                second.answer, -ENOSPC);

@@ -293,8 +293,8 @@ static void never_reads_small(const struct run *run)
     greedy(MIB / 64, run->size);
 }
 
-/* Many who each ask for more than their share, and read nothing; the odd ones
- * break off with a frame that is none. */
+/* Many who each ask for more than their share, and read nothing; all but
+ * the first break off with a frame that is none. */
 static void never_read_together(const struct run *run)
 {
     enum { MOST = 60 * 1024, ASKED = 128 };

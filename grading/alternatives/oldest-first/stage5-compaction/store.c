@@ -370,8 +370,6 @@ int store_write(struct store *store, struct record *records, size_t n,
 {
     int err = place_records(store, records, n, positions);
 
-    if (err == -ENOSPC || err == -EDQUOT)
-        background_wake(store);
     if (err)
         return err;
     if (store->options.durability == STORE_ALWAYS)
