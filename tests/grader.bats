@@ -182,6 +182,51 @@ C
     [[ $output != *PASS* ]]
 }
 
+# One switch at one place, and then the other thread alone for a hundred steps.
+@test "the explorer holds a thread back for long, also behind one that has slept" {
+    cat >"$BATS_TEST_TMPDIR/once.c" <<'C'
+#include <pthread.h>
+#include <unistd.h>
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int busy;
+static void is_busy(int now)
+{
+    pthread_mutex_lock(&lock);
+    busy = now;
+    pthread_mutex_unlock(&lock);
+}
+static void *worker(void *unused)
+{
+    for (int i = 0; i < 40; i++) {
+        is_busy(1);
+        is_busy(0);
+    }
+    return unused;
+}
+int main(void)
+{
+    pthread_t thread;
+    int seen = 0;
+
+    usleep(10);
+    pthread_create(&thread, NULL, worker, NULL);
+    for (int i = 0; i < 30; i++) {
+        pthread_mutex_lock(&lock);
+        seen += busy;
+        pthread_mutex_unlock(&lock);
+    }
+    pthread_join(thread, NULL);
+    return seen == 30;
+}
+C
+    cc -pthread -o "$BATS_TEST_TMPDIR/once" "$BATS_TEST_TMPDIR/once.c"
+    make -s -C "$TOP" build/tools/explore build/tools/libexplore.so
+    run "$TOP/build/tools/explore" --first 10 --seeds 200 -- \
+        "$BATS_TEST_TMPDIR/once"
+    echo "$output"
+    [[ $output == failed*"check failed"* ]]
+}
+
 @test "links, foreign files and huge files are not taken from a submission" {
     submission odd
     ln -sf /etc/passwd "$S/stage1-pool/my_link.h"

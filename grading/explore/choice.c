@@ -78,7 +78,7 @@ void choice_start(void)
 
 void choice_new_thread(struct thread *t)
 {
-    t->priority = (int64_t)(random_number() >> 2) + CHANGES + 1;
+    t->priority = (int64_t)(random_number() >> 2) + 1;
 }
 
 static uint32_t where(const struct thread *t)
@@ -244,7 +244,7 @@ static struct thread *by_priority(struct thread *from)
 
     for (int i = 0; i < CHANGES; i++)
         if (choose.points == choose.change[i])
-            from->priority = i + 1;
+            from->priority = --choose.lowest;
     for (unsigned i = 1; i <= thread_count; i++)
         if (is_awake(threads[i]) &&
             (!best || threads[i]->priority > best->priority))
