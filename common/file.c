@@ -3,9 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { PART = 16 * 1024 };
+enum { PART = 16 * 1024, PAGE = 4096 };
 
 ssize_t read_full(int fd, void *to, size_t len)
 {
@@ -38,6 +39,31 @@ ssize_t pread_full(int fd, void *to, size_t len, off_t offset)
             done += (size_t)n;
         else if (errno != EINTR)
             return -errno;
+    }
+    return (ssize_t)done;
+}
+
+ssize_t pread_around(int fd, void *to, size_t len, off_t offset,
+                     uint64_t *lost)
+{
+    size_t done = 0;
+    ssize_t n = pread_full(fd, to, len, offset);
+
+    if (n != -EIO)
+        return n;
+    while (done < len) {
+        size_t at = (size_t)offset + done, part = PAGE - at % PAGE;
+
+        part = part < len - done ? part : len - done;
+        n = pread_full(fd, (char *)to + done, part, (off_t)at);
+        if (n == -EIO) {
+            memset((char *)to + done, 0, part);
+            *lost += part;
+            n = (ssize_t)part;
+        }
+        if (n <= 0)
+            return n < 0 ? n : (ssize_t)done;
+        done += (size_t)n;
     }
     return (ssize_t)done;
 }

@@ -16,6 +16,7 @@
 #define COMMON_FILE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "common/buf.h"
@@ -23,6 +24,11 @@
 /* How many bytes came; fewer than len only where the file ends. */
 ssize_t read_full(int fd, void *to, size_t len);
 ssize_t pread_full(int fd, void *to, size_t len, off_t offset);
+
+/* As pread_full, but around what cannot be read: zeros stand for a page of the
+ * file where reading fails with EIO. How many such bytes is added to *lost. */
+ssize_t pread_around(int fd, void *to, size_t len, off_t offset,
+                     uint64_t *lost);
 
 /* All that comes until the end, to the end of *buf: 0. -EMSGSIZE when that
  * is more than max bytes; what is in *buf behind its old contents is then,

@@ -141,7 +141,8 @@ static int describe(void *arg, const struct piece *piece)
     snprintf(text, sizeof text,
              "%s: damaged at offset %" PRIu64 ", %" PRIu64 " bytes%s",
              v->source->name, piece->offset, piece->len,
-             piece->offset == 0 ? " (the file's header)" : "");
+             piece->unread ? ", which cannot all be read"
+             : piece->offset == 0 ? " (the file's header)" : "");
     if (!v->first)
         puts(text);
     else if (v->damaged == 0)

@@ -26,7 +26,8 @@ static int set_aside(struct repair *r, const struct piece *piece)
         return err;
     printf("%s: %" PRIu64 " bytes at offset %" PRIu64 " are no record%s; they"
            " are now in %s at offset %ld\n", r->source->name, piece->len,
-           piece->offset, piece->offset == 0 ? " (the file's header)" : "",
+           piece->offset, piece->unread ? ", and cannot all be read"
+           : piece->offset == 0 ? " (the file's header)" : "",
            r->lost_name, at);
     if (piece->offset > 0)
         printf("  lost are changes behind number %" PRIu64 "\n",

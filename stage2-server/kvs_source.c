@@ -24,6 +24,30 @@ static bool believable(const struct source *s, const struct record *record,
            (s->segment && at == RECORD_FILE_HEADER && record->sequence == 0);
 }
 
+/* Reads the piece's bytes, to the end of `to`, unless that is NULL. */
+static int piece_bytes(const struct source *s, const struct piece *piece,
+                       FILE *to, uint64_t *unread)
+{
+    struct buf bytes = { 0 };
+    int err = buf_reserve(&bytes, COPY);
+
+    for (uint64_t done = 0; done < piece->len && !err;) {
+        uint64_t left = piece->len - done;
+        size_t n = left < COPY ? (size_t)left : COPY;
+        ssize_t got = pread_around(s->fd, bytes.ptr, n,
+                                   (off_t)(piece->offset + done), unread);
+
+        if (got <= 0)
+            err = got < 0 ? (int)got : -EIO;
+        else if (to && fwrite(bytes.ptr, 1, (size_t)got, to) != (size_t)got)
+            err = -errno;
+        else
+            done += (uint64_t)got;
+    }
+    buf_release(&bytes);
+    return err;
+}
+
 /* The next record that may be believed, at scan->offset or behind: 1, and
  * the scan stands at its start; 0 if there is none. */
 static int find_next(const struct source *s, struct record_scan *scan,
@@ -60,12 +84,14 @@ static int pass_pieces(const struct source *s, struct record_scan *scan,
         uint64_t next = got ? scan->offset : scan->size;
         piece.len = next - at;
         if (piece.len > 0)
+            err = piece_bytes(s, &piece, NULL, &piece.unread);
+        if (!err && piece.len > 0)
             err = fn(arg, &piece);
         if (err || got == 0)
             break;
         err = record_scan_next(scan, &record) == 1 ? 0 : -EIO;
         at = scan->offset;
-        piece = (struct piece){ next, at - next, &record, last };
+        piece = (struct piece){ next, at - next, &record, last, 0 };
         if (!err)
             err = fn(arg, &piece);
         if (record.kind != RECORD_MARK)
@@ -77,17 +103,16 @@ static int pass_pieces(const struct source *s, struct record_scan *scan,
 int source_each(const struct source *s, piece_fn *fn, void *arg)
 {
     struct record_scan scan;
-    struct piece whole = { 0, s->size, NULL, 0 };
-    struct piece header = { 0, RECORD_FILE_HEADER, NULL, 0 };
-    int err = 0;
+    struct piece first = { .len = s->no_salt ? s->size : RECORD_FILE_HEADER };
+    bool is_bad = s->no_salt ? s->size > 0 : s->bad_header;
+    int err = is_bad ? piece_bytes(s, &first, NULL, &first.unread) : 0;
 
-    if (s->no_salt)
-        return s->size > 0 ? fn(arg, &whole) : 0;
-    if (s->bad_header)
-        err = fn(arg, &header);
-    if (err)
+    if (!err && is_bad)
+        err = fn(arg, &first);
+    if (err || s->no_salt)
         return err;
     record_scan_init(&scan, s->fd, s->salt, RECORD_FILE_HEADER, s->size);
+    scan.around = true;
     err = pass_pieces(s, &scan, fn, arg);
     record_scan_release(&scan);
     return err;
@@ -104,8 +129,8 @@ static int note_durable(void *arg, const struct piece *piece)
 
 bool source_damaged(const struct source *s, const struct piece *piece)
 {
-    if (piece->record)
-        return false;
+    if (piece->record || piece->unread)
+        return piece->unread > 0;
     if (piece->offset == 0)
         return !s->torn_header;
     return piece->offset < s->durable;
@@ -134,6 +159,7 @@ static int try_salt(struct source *s, const unsigned char *header)
     for (int i = 7; i >= 0; i--)
         s->salt = s->salt << 8 | header[16 + i];
     record_scan_init(&scan, s->fd, s->salt, RECORD_FILE_HEADER, s->size);
+    scan.around = true;
     int got = record_scan_next(&scan, &record);
     record_scan_release(&scan);
     s->bad_header = true;
@@ -155,10 +181,11 @@ int source_look_at(struct source *s, uint64_t generation)
     s->size = (uint64_t)st.st_size;
     s->bad_header = s->no_salt = false;
     s->durable = 0;
-    ssize_t n = pread_full(s->fd, header, sizeof header, 0);
+    uint64_t lost = 0;
+    ssize_t n = pread_around(s->fd, header, sizeof header, 0, &lost);
     if (n < 0)
         return (int)n;
-    s->torn_header = is_torn_header(header, s->size);
+    s->torn_header = lost == 0 && is_torn_header(header, s->size);
     int err = record_parse_file(header, &s->salt);
     if (err == -EBADMSG)
         err = try_salt(s, header);
@@ -183,24 +210,9 @@ void source_close(struct source *s)
 
 int source_copy(const struct source *s, const struct piece *piece, FILE *to)
 {
-    struct buf bytes = { 0 };
-    int err = buf_reserve(&bytes, COPY);
+    uint64_t unread = 0;
 
-    for (uint64_t done = 0; done < piece->len && !err;) {
-        uint64_t left = piece->len - done;
-        size_t n = left < COPY ? (size_t)left : COPY;
-        ssize_t got = pread_full(s->fd, bytes.ptr, n,
-                                 (off_t)(piece->offset + done));
-
-        if (got <= 0)
-            err = got < 0 ? (int)got : -EIO;
-        else if (fwrite(bytes.ptr, 1, (size_t)got, to) != (size_t)got)
-            err = -errno;
-        else
-            done += (uint64_t)got;
-    }
-    buf_release(&bytes);
-    return err;
+    return piece_bytes(s, piece, to, &unread);
 }
 
 int source_lost(const struct source *s, char name[2 * DIR_NAME_MAX],

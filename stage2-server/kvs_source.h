@@ -39,6 +39,8 @@ struct piece {
     uint64_t offset, len;
     const struct record *record;    /* NULL: no sound record */
     uint64_t after;                 /* the sequence number before it */
+    uint64_t unread;                /* bytes of it that cannot be read; zeros
+                                       stand for them */
 };
 
 /* The piece is good during the call. An answer other than 0 ends it. */

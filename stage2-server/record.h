@@ -104,6 +104,8 @@ struct record_scan {
     uint64_t salt;
     uint64_t offset;            /* of the record that comes next */
     uint64_t size;              /* of the file, when the scan began */
+    bool around;                /* set after init: pages that cannot be read
+                                   are zeros, and no reading error */
     struct buf window;          /* private */
     uint64_t window_at;
 };

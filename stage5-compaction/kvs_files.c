@@ -154,7 +154,8 @@ static const char *what_is_it(const struct piece *piece)
         return " (a label that makes no sense)";
     if (piece->len == 0)
         return " (its end is missing)";
-    return piece->offset == 0 ? " (the file's header)" : "";
+    return piece->unread ? ", which cannot all be read"
+           : piece->offset == 0 ? " (the file's header)" : "";
 }
 
 static void say(struct verify *v, const char *text)

@@ -116,11 +116,13 @@ static int read_label(struct one_log *log, int fd)
 
     if (fstat(fd, &st) != 0)
         return -errno;
-    ssize_t n = pread_full(fd, header, sizeof header, 0);
+    uint64_t lost = 0;
+    ssize_t n = pread_around(fd, header, sizeof header, 0, &lost);
     if (n < 0)
         return (int)n;
     record_scan_init(&scan, fd, little_get64(header + 16), RECORD_FILE_HEADER,
                      (uint64_t)st.st_size);
+    scan.around = true;
     int got = st.st_size > RECORD_FILE_HEADER
                   ? record_scan_next(&scan, &record) : 0;
     if (got == 1 && logs_is_label(&record))

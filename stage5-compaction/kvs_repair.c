@@ -65,8 +65,9 @@ static int set_aside(struct repair *r, const struct piece *piece)
         err = source_copy(&r->logs.source, piece, r->lost);
         printf("%s: %" PRIu64 " bytes at offset %" PRIu64 " are no record%s;"
                " they are now in %s at offset %ld\n", name, piece->len,
-               piece->offset, piece->offset == 0 ? " (the file's header)"
-                                                 : "", r->lost_name, at);
+               piece->offset, piece->unread ? ", and cannot all be read"
+               : piece->offset == 0 ? " (the file's header)" : "",
+               r->lost_name, at);
     }
     say_what(r, piece);
     return err;

@@ -777,6 +777,34 @@ stuck_client() {
     [ "$status" -lt 126 ] && [ -s "$T/err" ] || [ -s "$T/out" ]
 }
 
+@test "a page that cannot be read: refused, named by verify, set aside" {
+    fill 600
+    name=$(basename "$(log_file)")
+    bad_sector "$name" 2
+    export LD_PRELOAD=$BAD ASAN_OPTIONS=verify_asan_link_order=0
+    for word in "get key1" "set key1 x" scan; do
+        # shellcheck disable=SC2086
+        unchanged kvs $word
+        refused 1
+    done
+    unchanged kvs verify
+    [ "$status" -eq 1 ] || show
+    read -r at len < <(sed -n "s/^$name: damaged at offset \([0-9]*\), \([0-9]*\) bytes, which cannot all be read$/\1 \2/p" "$T/out")
+    [ "$at" -gt 8000 ] && [ "$at" -le 8192 ] || show
+    [ $((at + len)) -ge 12288 ] && [ $((at + len)) -lt 12500 ]
+    unchanged kvs dump
+    [ "$status" -eq 0 ] || show
+    [ "$(grep -c ' set ' "$T/out")" -gt 450 ]
+    kvs repair
+    [ "$status" -eq 0 ] || show
+    grep -q "$len bytes at offset $at are no record, and cannot all be read" \
+        "$T/out" || show
+    unset LD_PRELOAD
+    kvs verify
+    [ "$status" -eq 0 ] || show
+    for n in 1 50 400 600; do kvs get key$n && answered value$n; done
+}
+
 @test "repair of a sound directory changes no value" {
     fill 3
     kvs repair

@@ -183,3 +183,38 @@ milliseconds() {
     local s=${EPOCHREALTIME/[.,]/}
     echo $((s / 1000))
 }
+
+# bad_sector NAME PAGE: a library, $BAD, which programs may be run with: the
+# page (4,096 bytes) of files that are called so cannot be read with pread.
+bad_sector() {
+    BAD=$BATS_TEST_TMPDIR/bad.so
+    gcc -shared -fPIC -DNAME="\"$1\"" -DPAGE="$2" -o "$BAD" -x c - <<'C'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+ssize_t pread(int fd, void *p, size_t n, off_t at)
+{
+    const off_t from = PAGE * 4096L, to = from + 4096;
+    char link[64], name[512] = { 0 };
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (readlink(link, name, sizeof name - 1) > 0 && strstr(name, NAME)) {
+        if (at >= from && at < to)
+            return errno = EIO, -1;
+        if (at < from && at + (off_t)n > from)
+            n = (size_t)(from - at);
+    }
+    return syscall(SYS_pread64, fd, p, n, at);
+}
+
+ssize_t pread64(int fd, void *p, size_t n, off_t at)
+{
+    return pread(fd, p, n, at);
+}
+C
+}

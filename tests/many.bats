@@ -271,6 +271,25 @@ unchanged() {
     all_there
 }
 
+@test "a page of a sealed log that cannot be read: named, set aside" {
+    read -r log _ < <(sealed_with live)
+    bad_sector "$log" 1
+    export LD_PRELOAD=$BAD ASAN_OPTIONS=verify_asan_link_order=0
+    unchanged kvs verify
+    [ "$status" -eq 1 ] || show
+    grep -q "^$log: damaged at offset [0-9]*, [0-9]* bytes, which cannot all be read$" \
+        "$T/out" || show
+    [ "$(grep -c ': damaged at' "$T/out")" -eq 1 ]
+    kvs repair
+    [ "$status" -eq 0 ] || show
+    grep -q "^$log: .*cannot all be read; they are now in lost-$log" "$T/out" ||
+        show
+    unset LD_PRELOAD
+    kvs verify
+    [ "$status" -eq 0 ] || show
+    kvs get key40 && answered "$(value 40 6)"
+}
+
 @test "the active log: a torn tail is none, damage before it is" {
     log=$(active)
     [ -n "$log" ]
