@@ -40,6 +40,7 @@ passed=$((passed + p)) failed=$((failed + f))
 for file in tests/*.bats; do
     [ -e "$file" ] || continue
     echo && echo "$file"
+    began=$SECONDS
     bats --tap "$file" 3>&- 4>&- | tee "$out/bats.tap" |
         grep --line-buffered -vE '^1\.\.' |
         sed -u 's/^ok [0-9]* /  ok    /; s/^not ok [0-9]* /  FAIL  /'
@@ -47,6 +48,7 @@ for file in tests/*.bats; do
     f=$(($(sed -n 's/^1\.\.//p' "$out/bats.tap" | head -n 1) - p))
     [ $((p + f)) -gt 0 ] || f=1     # bats itself did not get that far
     passed=$((passed + p)) failed=$((failed + f))
+    echo "  $((SECONDS - began)) s"
 done
 echo
 echo "$passed passed, $failed failed"
