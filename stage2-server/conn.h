@@ -36,7 +36,8 @@ struct conn_parser {
     /* Append the reply to a request. The value of a get is appended by the
      * caller between begin and end, and so is what a batch's reply has: the
      * count, then the items (proto_add_reply_item); `end` with any other
-     * status than OK drops what was appended since begin. */
+     * status than OK drops what was appended since begin. With op 0 it is a
+     * reply to no request in particular. */
     int (*begin)(struct buf *to, const struct proto_request *request,
                  size_t *start);
     int (*end)(struct buf *to, const struct proto_request *request,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@ struct repair {
     const struct source *source;
     struct log_file *to;
     FILE *lost;
+    bool replaced;              /* the new log has its name */
     char lost_name[2 * DIR_NAME_MAX];
 };
 
@@ -86,6 +88,7 @@ static int replace_log(struct repair *r, const char *dir)
         unlinkat(s->dir.fd, made, 0);
         return err;
     }
+    r->replaced = true;
     err = dir_sync(&s->dir);
     if (!err && unlinkat(s->dir.fd, s->name, 0) != 0)
         err = -errno;
@@ -101,7 +104,7 @@ static int repair(const struct source *s, const char *dir)
         return err;
     err = replace_log(&r, dir);
     fclose(r.lost);
-    if (err)
+    if (err && !r.replaced)
         unlinkat(s->dir.fd, r.lost_name, 0);
     return err;
 }

@@ -269,9 +269,10 @@ int resp_end(struct buf *to, const struct proto_request *request,
 
     if (what == SAY_VALUE && status == PROTO_OK)
         return end_value(to, start);
-    if (request->op == PROTO_PING || request->op == PROTO_SET) {
+    if (request->op == 0 || request->op == PROTO_PING ||
+        request->op == PROTO_SET) {
         to->len = start;        /* nothing was to be kept */
-        if (request->op == PROTO_SET && status != PROTO_OK)
+        if (request->op != PROTO_PING && status != PROTO_OK)
             return resp_put_status(to, status);
         return put_plain(to, what, request->value);
     }

@@ -315,12 +315,22 @@ void reactor_settle(struct reactor *r, struct conn_private *p)
 
 /* ---- deadlines ---------------------------------------------------------- */
 
+/* As a reply to no request in particular, in the peer's protocol. */
+static int put_busy(struct conn *c)
+{
+    const struct conn_parser *parser = c->parser ? c->parser : conn_parsers[0];
+    struct proto_request none = { 0 };
+    size_t start = 0;
+    int err = parser->begin(&c->out, &none, &start);
+
+    return err ? err : parser->end(&c->out, &none, start, PROTO_BUSY);
+}
+
 /* The peer has taken nothing, or sent nothing that helps, for too long. */
 static void drop(struct reactor *r, struct conn_private *p)
 {
-    struct proto_reply busy = { .status = PROTO_BUSY };
-    bool say = p->held && conn_unsent(&p->conn) == 0
-               && proto_put_reply(&p->conn.out, &busy) == 0;
+    bool say = p->held && conn_unsent(&p->conn) == 0 &&
+               put_busy(&p->conn) == 0;
 
     if (!p->lingering)
         counter_add_relaxed(&r->dropped, 1);

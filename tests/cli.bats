@@ -805,6 +805,48 @@ stuck_client() {
     for n in 1 50 400 600; do kvs get key$n && answered value$n; done
 }
 
+@test "a repair whose new name may not be durable keeps what it has set aside" {
+    fill 5
+    name=$(basename "$(log_file)")
+    damage $(($(offset_of key3value3) + 6))
+    gcc -shared -fPIC -o "$T/nodirs.so" -x c - <<'C'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int renamed;
+
+int rename(const char *from, const char *to)
+{
+    renamed = 1;
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int renameat(int dir, const char *from, int dir2, const char *to)
+{
+    renamed = 1;
+    return (int)syscall(SYS_renameat2, dir, from, dir2, to, 0);
+}
+
+int fsync(int fd)
+{
+    struct stat st;
+
+    if (renamed && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+        return errno = EIO, -1;
+    return (int)syscall(SYS_fsync, fd);
+}
+C
+    LD_PRELOAD=$T/nodirs.so ASAN_OPTIONS=verify_asan_link_order=0 kvs repair
+    [ "$status" -eq 1 ] || show
+    grep -qF key3 "$D/lost-$name" || show
+    kvs get key5 && answered value5
+}
+
 @test "repair of a sound directory changes no value" {
     fill 3
     kvs repair

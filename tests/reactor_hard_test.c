@@ -451,6 +451,42 @@ static void budget(const struct run *run)
     mini_stop(&mini);
 }
 
+/* One who is not read any more, for the budget is spent, is told so in the
+ * protocol that he speaks. */
+static void busy_in_resp(const struct run *run)
+{
+    static const char command[] = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$9000000\r\n";
+    static const char busy[] = "-BUSY busy\r\n";
+    static char body[4 * MIB];
+    char answer[64] = { 0 };
+    struct timespec moment = { 0, 1000000 };
+    struct mini mini;
+    struct peer peer;
+    ssize_t n = 0;
+
+    (void)run;
+    mini_start(&mini, (struct reactor_options){ .budget = MIB,
+                                                .stall_ms = 50 });
+    peer_open(&peer, mini.port);
+    send_some(&peer, command, sizeof command - 1);
+    for (int i = 0; i < 50 && !stats_of(&mini).dropped; i++) {
+        send_some(&peer, body, sizeof body);
+        nanosleep(&moment, NULL);
+    }
+    expect_soon("more than the budget was claimed", "somebody is dropped",
+                some_dropped, &mini);
+    while (n < (ssize_t)sizeof busy - 1) {
+        ssize_t got = recv(peer.fd, answer + n, sizeof answer - 1 - (size_t)n,
+                           0);
+        if (got <= 0)
+            break;
+        n += got;
+    }
+    expect_str("the answer to one who is dropped", answer, busy);
+    peer_close(&peer);
+    mini_stop(&mini);
+}
+
 /* ---- storms ------------------------------------------------------------- */
 
 /* A flat heap: warmed up, it grows by less than the slack. */
@@ -845,6 +881,7 @@ static const struct test_case cases[] = {
     { "never_reads", never_reads, 100 },
     { "claimed_lengths", claimed_lengths, 16 },
     { "budget", budget, 32 },
+    { "busy_in_resp", busy_in_resp, 0 },
     { "comes_and_goes", comes_and_goes, 1000 },
     { "resets", resets, 100 },
     { "signals", signals, 50 },
