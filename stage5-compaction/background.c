@@ -17,7 +17,8 @@
 
 enum {
     INTERVAL_MS = 1000,
-    ADMIT_MS = 1000,
+    ADMIT_MS = 1000,        /* a change waits so long at most, and */
+    ADMIT_NS = 250,         /* so long for each of its bytes */
     QUIET_MS = 1000,        /* without a full segment */
     LOOK_MS = 20,           /* after which we look whether readers have left */
     SHARE = 50,             /* percent of the time, unless the options say */
@@ -372,13 +373,25 @@ void background_judge(struct store *store)
     mutex_unlock(&b->lock);
 }
 
-void background_admit(struct store *store)
+static uint64_t admit_ns(const struct store_op *ops, size_t n)
+{
+    const uint64_t most = ADMIT_MS * UINT64_C(1000000);
+    uint64_t ns = 0;
+
+    for (size_t i = 0; i < n && ns < most; i++)
+        if (ops[i].kind != STORE_GET)
+            ns += ADMIT_NS * record_size(ops[i].key.len, ops[i].value.len);
+    return ns < most ? ns : most;
+}
+
+void background_admit(struct store *store, const struct store_op *ops,
+                      size_t n)
 {
     struct background *b = store->background;
 
     mutex_lock(&b->lock);
     if (b->crowded && b->started > 0) {
-        uint64_t deadline = deadline_in_ms(ADMIT_MS);
+        uint64_t deadline = clock_now_ns() + admit_ns(ops, n);
 
         while (b->crowded && !deadline_over(deadline))
             wait_once_locked(b, deadline);

@@ -60,9 +60,12 @@ void background_let_hints(struct store *store);
  * it should. True: break off, the store is being closed. */
 bool background_pause(struct store *store, uint64_t worked_ns);
 
-/* Called before a change: waits, for a second at most, while there is far too
- * much garbage and a compaction is getting on with it. */
-void background_admit(struct store *store);
+/* Called before changes: waits while there is far too much garbage and a
+ * compaction is getting on with it, but no longer than 250 ns for each byte of
+ * the changes, and a second at most. So writers are held to 4 MB a second, and
+ * who shares a thread with one that sets a little is not held up for long. */
+void background_admit(struct store *store, const struct store_op *ops,
+                      size_t n);
 
 /* The leader's, when there is more garbage: looks whether writers must wait. */
 void background_judge(struct store *store);

@@ -193,7 +193,7 @@ int store_apply(struct store *store, struct store_op *ops, size_t n)
         gets++;
     if (gets == n)
         return batch_gets(store, ops, n);
-    background_admit(store);
+    background_admit(store, ops, n);
     commit_run(&store->commit, &batch.entry);
     return 0;
 }

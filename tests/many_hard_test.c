@@ -7,12 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/lock.h"
 #include "stage5-compaction/background.h"
 #include "stage5-compaction/compact.h"
@@ -521,10 +524,16 @@ static void blames_the_output(const struct run *run)
 int __real_fstatvfs(int fd, struct statvfs *disk);
 int __wrap_fstatvfs(int fd, struct statvfs *disk);
 
-/* Every disk is nearly full here. */
+static atomic_bool slow_disk;
+
+/* Every disk is nearly full here, and may take its time. */
 int __wrap_fstatvfs(int fd, struct statvfs *disk)
 {
+    struct timespec moment = { 0, 1000000 };
     int answer = __real_fstatvfs(fd, disk);
+
+    while (atomic_load(&slow_disk))
+        nanosleep(&moment, NULL);
 
     disk->f_bavail = 1;
     return answer;
@@ -637,12 +646,51 @@ static void no_room(const struct run *run)
     rig_leave(&r);
 }
 
+enum { MIB = 1 << 20 };
+
+static uint64_t ms_of_set(struct rig *r, size_t len)
+{
+    static char value[MIB];
+    uint64_t from = clock_now_ns();
+
+    expect_int("store_set", store_set(r->store, slice_str("key"),
+                                      slice_of(value, len)), 0);
+    return (clock_now_ns() - from) / 1000000;
+}
+
+/* Compactions do not keep up, here because the first one asks a slow disk for
+ * its size: writers wait, by what they write. */
+static void writers_wait(const struct run *run)
+{
+    uint64_t quickest = 1000;
+    struct rig r;
+
+    (void)run;
+    rig_make(&r, (struct store_options){ .segment_size = 8 << 10 });
+    rig_compacts(&r);
+    atomic_store(&slow_disk, true);
+    for (unsigned i = 0; i < 40; i++)
+        set_all(&r, i);
+    for (int i = 0; i < 5; i++) {
+        uint64_t ms = ms_of_set(&r, 10);
+
+        quickest = ms < quickest ? ms : quickest;
+    }
+    expect_at_most("ms that a set of 10 bytes waits, the quickest of 5",
+                   quickest, 100);
+    expect_true("a set of 1 MiB, beside far too much garbage, waits for a "
+                "quarter of a second", ms_of_set(&r, MIB) >= 250);
+    atomic_store(&slow_disk, false);
+    rig_leave(&r);
+}
+
 const struct test_case many_hard_cases[] = {
     { "get_storm", get_storm, 20 },
     { "two_compactors", two_compactors, 400 },
     { "beside_background", beside_background, 400 },
     { "history_merging", history_merging, 800 },
     { "merge_faults", merge_faults, 0 },
+    { "writers_wait", writers_wait, 0 },
     { "cannot_look_up", cannot_look_up, 0 },
     { "blames_the_output", blames_the_output, 2000 },
     { "no_room", no_room, 0 },

@@ -423,7 +423,7 @@ int store_apply(struct store *store, struct store_op *ops, size_t n)
 
     for (size_t i = 0; i < n; i++)
         if (ops[i].kind != STORE_GET) {
-            background_admit(store);
+            background_admit(store, ops, n);
             commit_run(&store->commit, &batch.entry);
             return 0;
         }
