@@ -16,7 +16,9 @@
  *   3. a connection's `in` grows as bytes come, never by what a length
  *      claims, and not beyond one frame and read_max;
  *   4. all buffers together stay within budget: past it the largest are not
- *      read until others have become smaller;
+ *      read until others have become smaller. Who waits so for stall_ms is
+ *      closed; but first those are who have more than their share, and have
+ *      sent nothing for as long;
  *   5. a connection above max_connections, or one that cannot be had because
  *      the process has no descriptor left, is answered BUSY and closed (a
  *      descriptor is kept for this), and accepting then rests a moment.

@@ -85,18 +85,23 @@ static size_t growth(const struct conn *c)
     return c->in.cap > CHUNK ? c->in.cap : CHUNK;
 }
 
+static size_t share(const struct reactor *r)
+{
+    size_t each = r->options.budget / 2 / (r->open + 1);
+
+    return each > CHUNK ? each : CHUNK;
+}
+
 /* Past half the budget only those are read that have, and with this read will
  * have, no more than their share of the other half: so all together stay
  * within it. A share is a chunk at least, or nobody could be read at all; with
  * more connections than the half has chunks, these chunks may exceed it. */
 static bool over_budget(const struct reactor *r, const struct conn_private *p)
 {
-    size_t half = r->options.budget / 2, more = growth(&p->conn), share;
+    size_t more = growth(&p->conn);
 
-    if (r->buffered + more <= half)
-        return false;
-    share = half / (r->open + 1);
-    return p->counted + more > (share > CHUNK ? share : CHUNK);
+    return r->buffered + more > r->options.budget / 2 &&
+           p->counted + more > share(r);
 }
 
 static void hold(struct reactor *r, struct conn_private *p)
@@ -186,6 +191,7 @@ static bool read_some(struct reactor *r, struct conn_private *p, size_t max)
     if (n > 0) {
         c->in.len += (size_t)n;
         p->fresh = true;
+        p->heard = clock_now_ns();
         p->readable = (size_t)n == room || p->hung_up;
     } else if (n == 0) {
         c->ended = true;
@@ -329,7 +335,7 @@ static int put_busy(struct conn *c)
 /* The peer has taken nothing, or sent nothing that helps, for too long. */
 static void drop(struct reactor *r, struct conn_private *p)
 {
-    bool say = p->held && conn_unsent(&p->conn) == 0 &&
+    bool say = !p->lingering && conn_unsent(&p->conn) == 0 &&
                put_busy(&p->conn) == 0;
 
     if (!p->lingering)
@@ -356,14 +362,44 @@ static void resume_held(struct reactor *r)
     }
 }
 
+/* Half a frame of whom nobody has heard for long, and more than its share. */
+static bool is_quiet(const struct reactor *r, const struct conn_private *p)
+{
+    return p->place == HERE && !p->held && !p->lingering &&
+           conn_unserved(&p->conn) > 0 && conn_unsent(&p->conn) == 0 &&
+           p->counted > share(r) &&
+           deadline_over(p->heard + r->options.stall_ms * UINT64_C(1000000));
+}
+
+/* Others wait for what the quiet ones keep. Whether there was any. */
+static bool drop_quiet(struct reactor *r)
+{
+    bool any = false;
+
+    for (struct link *l = r->all.next, *next; l != &r->all; l = next) {
+        struct conn_private *p = of_link(l, all);
+
+        next = l->next;
+        if (is_quiet(r, p)) {
+            drop(r, p);
+            any = true;
+        }
+    }
+    return any;
+}
+
 void reactor_run_timers(struct reactor *r)
 {
+    bool quiet = true;      /* there may be some */
+
     while (!list_empty(&r->timed)) {
         struct conn_private *p = of_link(r->timed.next, timed);
 
         if (!deadline_over(p->deadline))
             break;
-        if (p->place == HERE)
+        if (p->held && quiet && (quiet = drop_quiet(r)))
+            time_from_now(r, p);
+        else if (p->place == HERE)
             drop(r, p);
         else
             untime(p);          /* its owner has it; it is looked at then */

@@ -55,6 +55,7 @@ struct conn_private {
     bool held;                  /* not read: over the budget */
     bool last_read;             /* done, nothing is read any more */
     uint64_t sent;              /* conn.sent when last looked at */
+    uint64_t heard;             /* when bytes came last */
     uint64_t deadline;          /* while in `timed` */
     size_t counted;             /* of reactor->buffered */
     struct link all, timed, queue;  /* queue: ready, held or returned */

@@ -487,6 +487,41 @@ static void busy_in_resp(const struct run *run)
     mini_stop(&mini);
 }
 
+/* Half frames fill the budget, and nothing more comes of them. Who is not
+ * read for their sake is, in the end. */
+static void quiet_halves(const struct run *run)
+{
+    enum { HALVES = 8, LEN = 384 * 1024 };
+    static char body[MIB];
+    struct mini mini;
+    struct peer peers[HALVES], good;
+    struct buf frame = { 0 };
+
+    (void)run;
+    mini_start(&mini, (struct reactor_options){ .budget = 4 * MIB,
+                                                .stall_ms = 100 });
+    peer_open(&good, mini.port);
+    peer_ping(&good, "before", 1);
+    put_header(&frame, PROTO_MAGIC, PROTO_VERSION, PROTO_SET, PROTO_BODY_MAX,
+               7);
+    expect_int("a header", buf_append(&frame, "\1\0\0\0k", 5), 0);
+    expect_int("half a body", buf_append(&frame, body, LEN), 0);
+    for (size_t i = 0; i < HALVES; i++) {
+        peer_open(&peers[i], mini.port);
+        send_some(&peers[i], frame.ptr, frame.len);
+    }
+    buf_clear(&frame);
+    put_set(&frame, 2, slice_str("k"), slice_of(body, 900 * 1024));
+    peer_send(&good, frame.ptr, frame.len);
+    peer_expect(&good, "900 KiB, beside half frames of which nothing comes", 2,
+                PROTO_OK);
+    for (size_t i = 0; i < HALVES; i++)
+        peer_close(&peers[i]);
+    peer_close(&good);
+    buf_release(&frame);
+    mini_stop(&mini);
+}
+
 /* ---- storms ------------------------------------------------------------- */
 
 /* A flat heap: warmed up, it grows by less than the slack. */
@@ -882,6 +917,7 @@ static const struct test_case cases[] = {
     { "claimed_lengths", claimed_lengths, 16 },
     { "budget", budget, 32 },
     { "busy_in_resp", busy_in_resp, 0 },
+    { "quiet_halves", quiet_halves, 0 },
     { "comes_and_goes", comes_and_goes, 1000 },
     { "resets", resets, 100 },
     { "signals", signals, 50 },
