@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PART = 16 * 1024, PAGE = 4096 };
+enum { PAGE = 4096 };
 
 ssize_t read_full(int fd, void *to, size_t len)
 {
@@ -98,14 +98,14 @@ static void write_part(int fd, const char *from, ssize_t len, off_t offset)
 
 void file_write_again(int fd, off_t from, off_t to)
 {
-    char part[PART];
+    char page[PAGE];
 
     while (from < to) {
-        off_t len = to - from < PART ? to - from : PART;
-        ssize_t n = pread_full(fd, part, (size_t)len, from);
+        off_t end = from - from % PAGE + PAGE;
+        size_t len = (size_t)((end < to ? end : to) - from);
 
-        write_part(fd, part, n, from);
-        from += len;
+        write_part(fd, page, pread_full(fd, page, len, from), from);
+        from += (off_t)len;
     }
 }
 

@@ -35,8 +35,10 @@ static const char *state_of(const struct dump *d, const struct piece *piece)
 {
     uint64_t last = 0;
 
+    if (source_damaged(d->source, piece))
+        return "damaged";
     if (!piece->record)
-        return source_damaged(d->source, piece) ? "damaged" : "torn";
+        return "torn";
     if (d->old)
         return "old";
     if (piece->offset >= d->torn)

@@ -15,6 +15,7 @@ struct repair {
     struct log_file *to;
     FILE *lost;
     bool replaced;              /* the new log has its name */
+    bool unread;                /* some of the old one cannot be read */
     char lost_name[2 * DIR_NAME_MAX];
 };
 
@@ -42,6 +43,7 @@ static int mend_piece(void *arg, const struct piece *piece)
     struct repair *r = arg;
     struct log_position position;
 
+    r->unread |= piece->unread > 0;
     if (!piece->record)
         return set_aside(r, piece);
     if (piece->record->kind == RECORD_MARK)
@@ -61,7 +63,9 @@ static int mend(struct repair *r)
         err = log_mark(r->to);
     if (!err && (fflush(r->lost) != 0 || fsync(fileno(r->lost)) != 0))
         err = -errno;
-    return err;
+    if (!err && r->unread)
+        err = source_keep(r->source);
+    return err ? err : dir_sync(&r->source->dir);
 }
 
 /* As a compaction's output: under another name until it is whole. */

@@ -92,6 +92,8 @@ static int pass_pieces(const struct source *s, struct record_scan *scan,
         err = record_scan_next(scan, &record) == 1 ? 0 : -EIO;
         at = scan->offset;
         piece = (struct piece){ next, at - next, &record, last, 0 };
+        if (!err && scan->lost > 0)
+            err = piece_bytes(s, &piece, NULL, &piece.unread);
         if (!err)
             err = fn(arg, &piece);
         if (record.kind != RECORD_MARK)
@@ -213,6 +215,19 @@ int source_copy(const struct source *s, const struct piece *piece, FILE *to)
     uint64_t unread = 0;
 
     return piece_bytes(s, piece, to, &unread);
+}
+
+int source_keep(const struct source *s)
+{
+    char name[2 * DIR_NAME_MAX];
+
+    snprintf(name, sizeof name, "unread-%.*s", DIR_NAME_MAX, s->name);
+    unlinkat(s->dir.fd, name, 0);
+    if (linkat(s->dir.fd, s->name, s->dir.fd, name, 0) != 0)
+        return -errno;
+    printf("%s: some of it cannot be read now; all of it is kept as %s\n",
+           s->name, name);
+    return 0;
 }
 
 int source_lost(const struct source *s, char name[2 * DIR_NAME_MAX],

@@ -40,7 +40,8 @@ struct piece {
     const struct record *record;    /* NULL: no sound record */
     uint64_t after;                 /* the sequence number before it */
     uint64_t unread;                /* bytes of it that cannot be read; zeros
-                                       stand for them */
+                                       stand for them (and are right, if the
+                                       checksum of a record says so) */
 };
 
 /* The piece is good during the call. An answer other than 0 ends it. */
@@ -64,6 +65,10 @@ int source_copy(const struct source *s, const struct piece *piece, FILE *to);
  * its name is then in `name`. *out is owned: fclose. */
 int source_lost(const struct source *s, char name[2 * DIR_NAME_MAX],
                 FILE **out);
+
+/* Gives the log that is looked at a second name, unread-NAME, by which it stays:
+ * what cannot be read now may be some other day. */
+int source_keep(const struct source *s);
 
 /* Whether the piece is damage, and not the torn tail of a crash. */
 bool source_damaged(const struct source *s, const struct piece *piece);

@@ -371,8 +371,9 @@ static bool is_quiet(const struct reactor *r, const struct conn_private *p)
            deadline_over(p->heard + r->options.stall_ms * UINT64_C(1000000));
 }
 
-/* Others wait for what the quiet ones keep. Whether there was any. */
-static bool drop_quiet(struct reactor *r)
+/* Others wait for what the quiet ones keep; if there were any, they may wait
+ * once more. */
+static void drop_quiet(struct reactor *r)
 {
     bool any = false;
 
@@ -385,24 +386,27 @@ static bool drop_quiet(struct reactor *r)
             any = true;
         }
     }
-    return any;
+    for (struct link *l = r->held.next; any && l != &r->held; l = l->next)
+        time_from_now(r, of_link(l, queue));
 }
 
 void reactor_run_timers(struct reactor *r)
 {
-    bool quiet = true;      /* there may be some */
+    bool looked = false;
 
     while (!list_empty(&r->timed)) {
         struct conn_private *p = of_link(r->timed.next, timed);
 
         if (!deadline_over(p->deadline))
             break;
-        if (p->held && quiet && (quiet = drop_quiet(r)))
-            time_from_now(r, p);
-        else if (p->place == HERE)
+        if (p->held && !looked) {
+            looked = true;
+            drop_quiet(r);      /* it may have time again: so once more */
+        } else if (p->place == HERE) {
             drop(r, p);
-        else
+        } else {
             untime(p);          /* its owner has it; it is looked at then */
+        }
         resume_held(r);
     }
     if (!list_empty(&r->held))

@@ -168,9 +168,8 @@ static long look(struct record_scan *scan, uint64_t at, size_t len,
         buf_clear(window);
         if (buf_reserve(window, want) != 0)
             return -ENOMEM;
-        uint64_t lost = 0;
         ssize_t n = scan->around ? pread_around(scan->fd, window->ptr, want,
-                                                (off_t)at, &lost)
+                                                (off_t)at, &scan->lost)
                                  : pread_full(scan->fd, window->ptr, want,
                                               (off_t)at);
         if (n < 0)

@@ -108,6 +108,7 @@ struct record_scan {
                                    are zeros, and no reading error */
     struct buf window;          /* private */
     uint64_t window_at;
+    uint64_t lost;              /* bytes that could not be read, so far */
 };
 
 /* Begins at `offset`; reads nothing yet. fd is borrowed until _release. */

@@ -17,8 +17,8 @@
 
 enum {
     INTERVAL_MS = 1000,
-    ADMIT_MS = 1000,        /* a change waits so long at most, and */
-    ADMIT_NS = 250,         /* so long for each of its bytes */
+    ADMIT_NS = 250,         /* a writer waits so long for each byte */
+    ADMIT_MOST = 1000000000,    /* and so long at most */
     QUIET_MS = 1000,        /* without a full segment */
     LOOK_MS = 20,           /* after which we look whether readers have left */
     SHARE = 50,             /* percent of the time, unless the options say */
@@ -37,7 +37,8 @@ struct background {
     bool quiet;                 /* no segment was filled for a while */
     bool full;                  /* a change has found no room */
     bool urgent;                /* no pauses */
-    bool crowded;               /* writers wait */
+    bool crowded;               /* writers wait: */
+    unsigned waiting;           /* so many do */
     unsigned long wakes;        /* so far */
     unsigned working;           /* compactors that have something in hand */
     unsigned by_name;           /* so many compact by name: no hints meanwhile */
@@ -375,13 +376,12 @@ void background_judge(struct store *store)
 
 static uint64_t admit_ns(const struct store_op *ops, size_t n)
 {
-    const uint64_t most = ADMIT_MS * UINT64_C(1000000);
     uint64_t ns = 0;
 
-    for (size_t i = 0; i < n && ns < most; i++)
+    for (size_t i = 0; i < n && ns < ADMIT_MOST; i++)
         if (ops[i].kind != STORE_GET)
             ns += ADMIT_NS * record_size(ops[i].key.len, ops[i].value.len);
-    return ns < most ? ns : most;
+    return ns;
 }
 
 void background_admit(struct store *store, const struct store_op *ops,
@@ -391,10 +391,13 @@ void background_admit(struct store *store, const struct store_op *ops,
 
     mutex_lock(&b->lock);
     if (b->crowded && b->started > 0) {
-        uint64_t deadline = clock_now_ns() + admit_ns(ops, n);
+        uint64_t ns = admit_ns(ops, n) * ++b->waiting;
+        uint64_t deadline = clock_now_ns() + (ns < ADMIT_MOST ? ns
+                                                              : ADMIT_MOST);
 
         while (b->crowded && !deadline_over(deadline))
             wait_once_locked(b, deadline);
+        b->waiting--;
     }
     mutex_unlock(&b->lock);
 }

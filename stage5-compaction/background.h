@@ -62,8 +62,9 @@ bool background_pause(struct store *store, uint64_t worked_ns);
 
 /* Called before changes: waits while there is far too much garbage and a
  * compaction is getting on with it, but no longer than 250 ns for each byte of
- * the changes, and a second at most. So writers are held to 4 MB a second, and
- * who shares a thread with one that sets a little is not held up for long. */
+ * the changes and each writer that waits, and a second at most. So writers are
+ * held to 4 MB a second, all together, or to a change a second each; and who
+ * shares a thread with one that sets a little is not held up for long. */
 void background_admit(struct store *store, const struct store_op *ops,
                       size_t n);
 

@@ -150,12 +150,13 @@ struct verify {
 
 static const char *what_is_it(const struct piece *piece)
 {
+    if (piece->unread)
+        return ", which cannot all be read";
     if (piece->record)
         return " (a label that makes no sense)";
     if (piece->len == 0)
         return " (its end is missing)";
-    return piece->unread ? ", which cannot all be read"
-           : piece->offset == 0 ? " (the file's header)" : "";
+    return piece->offset == 0 ? " (the file's header)" : "";
 }
 
 static void say(struct verify *v, const char *text)

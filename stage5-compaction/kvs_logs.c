@@ -24,6 +24,8 @@ bool logs_damaged(const struct logs *logs, const struct piece *piece)
 {
     const struct one_log *log = logs->at;
 
+    if (piece->unread > 0)
+        return true;
     if (piece->record)          /* a label that makes no sense? */
         return logs->source.segment && piece->record->sequence == 0 &&
                piece->record->kind == RECORD_REMOVE &&

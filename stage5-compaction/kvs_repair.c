@@ -26,6 +26,7 @@ struct repair {
     struct logs logs;
     const char *dir;
     struct segment *to;
+    bool unread;                /* some of the log cannot be read */
     FILE *lost;                 /* made when something is lost */
     char lost_name[2 * DIR_NAME_MAX];
 };
@@ -87,13 +88,14 @@ static int mend_piece(void *arg, const struct piece *piece)
     struct repair *r = arg;
     struct log_position position;
 
+    r->unread |= piece->unread > 0;
     if (is_tail(r, piece)) {
         printf("%s: a torn tail at offset %" PRIu64 ", %" PRIu64
                " bytes, was cut off\n", r->logs.source.name, piece->offset,
                piece->len);
         return 0;
     }
-    if (!piece->record || logs_damaged(&r->logs, piece))
+    if (!piece->record || (!piece->unread && logs_damaged(&r->logs, piece)))
         return set_aside(r, piece);
     if (piece->record->kind == RECORD_MARK || piece->record->sequence == 0 ||
         r->logs.at->replaced)
@@ -106,6 +108,7 @@ static int mend_piece(void *arg, const struct piece *piece)
 static int mend(struct repair *r)
 {
     size_t i = (size_t)(r->logs.at - r->logs.all);
+    r->unread = false;
     int err = logs_each(&r->logs, i, mend_piece, r);
 
     if (!err)
@@ -113,6 +116,8 @@ static int mend(struct repair *r)
     if (!err && r->lost &&
         (fflush(r->lost) != 0 || fsync(fileno(r->lost)) != 0))
         err = -errno;
+    if (!err && r->unread)
+        err = source_keep(&r->logs.source);
     return err ? err : dir_sync(&r->logs.source.dir);
 }
 

@@ -16,7 +16,8 @@
 enum {
     ROOM = 1024 * 1024,             /* bytes in advance, at most */
     PUSH = 4 * 1024 * 1024,         /* bytes from one push to the next */
-    LABEL_MAX = RECORD_KEY_MAX / 8 - 1
+    LABEL_MAX = RECORD_KEY_MAX / 8 - 1,
+    PAGE = 4096
 };
 
 void segment_path(char *text, const char *path, uint64_t generation,
@@ -293,16 +294,23 @@ static int cut_room(const struct segment *s)
     return 0;
 }
 
+static uint64_t behind(const struct segment *segment)
+{
+    uint64_t end = segment_end(segment);
+
+    return end > PAGE ? end - PAGE : 0;
+}
+
 void segment_write_again(struct segment *segment, uint64_t from)
 {
     file_write_again(segment->fd, (off_t)from, (off_t)segment_end(segment));
 }
 
-/* The mark is written after a sync and says that all before it is durable;
- * the mark itself is synced by the second one. */
+/* The mark is written after a sync (whoever writes it) and says that all before
+ * it is durable; the mark itself is synced by the second one. When that fails
+ * only marks are in doubt: they are within the last page's length. */
 int segment_seal(struct segment *segment)
 {
-    uint64_t marked = segment_end(segment);
     int err = log_sync(segment->log);
 
     if (!err)
@@ -312,7 +320,7 @@ int segment_seal(struct segment *segment)
     if (!err) {
         err = sync_file(segment->fd);
         if (err)
-            segment_write_again(segment, marked);
+            segment_write_again(segment, behind(segment));
     }
     if (!err) {
         close(segment->fd);     /* descriptors are few */

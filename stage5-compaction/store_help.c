@@ -119,25 +119,28 @@ int store_sync_active(struct store *store)
     return 0;
 }
 
-/* A descriptor of its own for the active segment, if it has to be synced. */
-static int borrow_active(struct store *s, const struct segment **active)
+/* The active segment, opened once more, if it has to be synced. */
+static int open_active(struct store *s, const struct segment **active)
 {
+    char name[DIR_NAME_MAX];
     int fd = -1;
 
     commit_enter(&s->commit);
     *active = s->active;
-    if (s->active && s->synced != segment_end(s->active))
-        fd = fcntl(s->active->fd, F_DUPFD_CLOEXEC, 0);
+    if (s->active && !store_failed(s) && s->synced != segment_end(s->active)) {
+        dir_log_name(name, s->active->generation);
+        fd = openat(s->dir.fd, name, O_RDWR | O_CLOEXEC);
+    }
     commit_leave(&s->commit);
     return fd;
 }
 
-/* A segment that was sealed meanwhile was synced by its own descriptor, which
- * has heard of the failure, too. */
+/* A segment that was sealed meanwhile was synced by descriptors of its own: the
+ * kernel tells the error to each that was opened. */
 static int sync_failed(struct store *s, const struct segment *synced, int err)
 {
-    commit_enter(&s->commit);
     store_fail(s, err);
+    commit_enter(&s->commit);
     if (s->active == synced)
         segment_write_again(s->active, s->synced);
     commit_leave(&s->commit);
@@ -149,7 +152,7 @@ static int sync_failed(struct store *s, const struct segment *synced, int err)
 int store_make_durable(struct store *store)
 {
     const struct segment *active;
-    int err = 0, fd = borrow_active(store, &active);
+    int err = 0, fd = open_active(store, &active);
 
     while (fd >= 0 && !err && fdatasync(fd) != 0)
         if (errno != EINTR)

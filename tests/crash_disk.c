@@ -137,10 +137,17 @@ struct lost {
     unsigned char *bytes, *lost, *again;
 };
 
+/* Nobody misses what was cut off. */
+static void cut_off(struct lost *l, size_t size)
+{
+    memset(l->lost + size, 0, l->room - size);
+}
+
 static void see_lost(struct lost *l, const struct event *e)
 {
     if (e->kind == EVENT_RESIZE) {
         memset(l->bytes + e->len, 0, l->room - e->len);
+        cut_off(l, e->len);
     } else if (e->len > 0) {
         memcpy(l->bytes + e->offset, crash_log()->data + e->data, e->len);
         memset(l->lost + e->offset, 1, e->len);
@@ -174,7 +181,11 @@ static bool written_again(struct disk_inode *file, size_t since)
 
         if (i < file->lost)
             see_lost(&l, e);
-        else if (e->kind == EVENT_WRITE && (size_t)file->pending[i] < since)
+        else if ((size_t)file->pending[i] >= since)
+            break;
+        else if (e->kind == EVENT_RESIZE)
+            cut_off(&l, e->len);
+        else
             memset(l.again + e->offset, 1, e->len);
     }
     bool all = !is_lost(&l, file);
@@ -182,12 +193,63 @@ static bool written_again(struct disk_inode *file, size_t since)
     return all;
 }
 
+static bool has_name(const struct event *e, const char *name)
+{
+    return strcmp(e->name, name) == 0 ||
+           (e->kind == EVENT_RENAME && strcmp(e->name2, name) == 0);
+}
+
+/* Whether something has been done to the name since a sync of its directory
+ * failed. */
+static bool named_again(const struct disk_inode *dir, const char *name,
+                        size_t since)
+{
+    for (int i = dir->lost; i < dir->pendings; i++)
+        if ((size_t)dir->pending[i] < since &&
+            has_name(&crash_log()->event[dir->pending[i]], name))
+            return true;
+    return false;
+}
+
+/* A failed sync of the directory was to bring the event: no other does. But
+ * one brings what was done to the same names later. */
+static bool stays_lost(const struct disk_inode *dir, const struct event *e,
+                       size_t since)
+{
+    return !named_again(dir, e->name, since) ||
+           (e->kind == EVENT_RENAME && !named_again(dir, e->name2, since));
+}
+
+/* After a failed sync: what is in doubt goes on waiting, without end. */
+static void arrive_around(struct disk_inode *dir, const struct event *sync)
+{
+    int kept = 0, lost = 0;
+
+    for (int i = 0; i < dir->pendings; i++) {
+        const struct event *e = &crash_log()->event[dir->pending[i]];
+        bool stays = i < dir->lost ? stays_lost(dir, e, sync->since)
+                                   : (size_t)dir->pending[i] >= sync->since;
+
+        if (!stays && i >= dir->lost)
+            apply_to_directory(dir, e);
+        dir->pending[kept] = dir->pending[i];
+        kept += stays;
+        lost += stays && i < dir->lost;
+    }
+    dir->pendings = kept;
+    dir->lost = lost;
+}
+
 static void arrive(struct disk_inode *it, const struct event *sync)
 {
     struct crash_log *log = crash_log();
     int n = 0;
 
-    if (it->lost > 0 && (it->is_dir || !written_again(it, sync->since)))
+    if (it->lost > 0 && it->is_dir) {
+        arrive_around(it, sync);
+        return;
+    }
+    if (it->lost > 0 && !written_again(it, sync->since))
         return;
     it->lost = 0;
     while (n < it->pendings && (size_t)it->pending[n] < sync->since) {

@@ -247,16 +247,15 @@ static void compact_kill_power(const struct run *run)
 /* Opens what a killed process has left, changes it, closes it; its at-th sync
  * fails. False: it had fewer. */
 static bool life_with_failed_sync(const char *root, enum store_durability d,
-                                  unsigned at)
+                                  size_t segment_size, unsigned at)
 {
     struct crash_fault fault = { CRASH_SYNC, CRASH_FAIL, EIO, at, 1 };
     struct user u = { .stream = 1 };
 
     crash_fault(&fault);
-    if (user_open(&u, root, d, 0) == 0) {
-        user_set(&u, 8, 200);
-        user_sync(&u);
-        user_set(&u, 9, 215);
+    if (user_open(&u, root, d, segment_size) == 0) {
+        if (user_set(&u, 8, 200) == 0 && user_sync(&u) == 0)
+            user_set(&u, 9, 215);
         user_close(&u);
     }
     bool hit = crash_fault_hits() > 0;
@@ -264,33 +263,47 @@ static bool life_with_failed_sync(const char *root, enum store_durability d,
     return hit;
 }
 
-static void last_life(struct user *u, const char *root)
+enum { SMALL = 100 };       /* a segment: each record fills one */
+
+static void sets_two(struct user *u, const char *root, size_t segment_size)
 {
     u->stream = 2;
-    opened(u, root, STORE_ALWAYS);
+    expect_int("store_open", user_open(u, root, STORE_ALWAYS, segment_size), 0);
     expect_int("store_set", user_set(u, 16, 401), 0);
     expect_int("store_set", user_set(u, 17, 402), 0);
+}
+
+static void last_life(struct user *u, const char *root)
+{
+    sets_two(u, root, 0);
+}
+
+static void last_small_life(struct user *u, const char *root)
+{
+    sets_two(u, root, SMALL);
 }
 
 /* To the kernel all pages are clean then. Who opens the store next must not
  * build on what is not on the disk. */
 static bool opened_after_failed_sync(const struct run *run,
-                                     enum store_durability d, unsigned at)
+                                     enum store_durability d,
+                                     size_t segment_size, unsigned at)
 {
     struct looker looker = { .files = 99 };
     struct crash_report report;
-    char root[128], tried[100];
+    char root[128], tried[140];
 
     scratch_make(root);
     crash_record(root);
     in_child(careless_life, root);
-    bool hit = life_with_failed_sync(root, d, at);
+    bool hit = life_with_failed_sync(root, d, segment_size, at);
     size_t from = crash_events();
-    in_child(last_life, root);
+    in_child(segment_size == SMALL ? last_small_life : last_life, root);
     crash_stop();
     crash_remove(root);
-    snprintf(tried, sizeof tried, "sync %u fails (opened%s); the next process "
-             "sets two keys", at, d == STORE_NONE ? "" : ", STORE_ALWAYS");
+    snprintf(tried, sizeof tried, "sync %u fails (opened%s, segments of %zu "
+             "bytes); the next process sets two keys", at,
+             d == STORE_NONE ? "" : ", STORE_ALWAYS", segment_size);
     crash_expect(&(struct crash_plan){
         .look = store_look, .arg = &looker, .power = true, .one_cut = true,
         .seed = run->seed, .per_moment = (unsigned)run->size, .from = from,
@@ -298,17 +311,31 @@ static bool opened_after_failed_sync(const struct run *run,
     return hit;
 }
 
+/* As many syncs as there are fail, one in each try. */
+static unsigned syncs_failed(const struct run *run, enum store_durability d,
+                             size_t segment_size)
+{
+    unsigned at = 1;
+
+    while (at < 40 && opened_after_failed_sync(run, d, segment_size, at))
+        at++;
+    return at - 1;
+}
+
 static void after_failed_sync(const struct run *run)
 {
-    unsigned none = 1, always = 1;
-
-    while (none < 20 && opened_after_failed_sync(run, STORE_NONE, none))
-        none++;
-    while (always < 20 && opened_after_failed_sync(run, STORE_ALWAYS, always))
-        always++;
     expect_true("opening syncs what a killed process has left; so do "
-                "store_sync, store_close", none > 3);
-    expect_true("and each set under STORE_ALWAYS", always > 3);
+                "store_sync, store_close",
+                syncs_failed(run, STORE_NONE, 0) > 2);
+    expect_true("and each set under STORE_ALWAYS",
+                syncs_failed(run, STORE_ALWAYS, 0) > 2);
+}
+
+/* Each set ends a segment. */
+static void after_failed_seal(const struct run *run)
+{
+    expect_true("each set under STORE_ALWAYS syncs",
+                syncs_failed(run, STORE_ALWAYS, SMALL) > 2);
 }
 
 /* ---- 2.7: several at once, under STORE_ALWAYS ---------------------------- */
@@ -542,6 +569,7 @@ static const struct test_case cases[] = {
     { "power_after_kill", power_after_kill, 40 },
     { "power_after_each_kill", power_after_each_kill, 16 },
     { "after_failed_sync", after_failed_sync, 16 },
+    { "after_failed_seal", after_failed_seal, 4 },
     { "always_together", always_together, 12 },
     { "set_faults", set_faults, 0 },
     { "syncs_fail", syncs_fail, 0 },

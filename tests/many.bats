@@ -274,6 +274,7 @@ unchanged() {
 @test "a page of a sealed log that cannot be read: named, set aside" {
     read -r log _ < <(sealed_with live)
     bad_sector "$log" 1
+    cp "$D/$log" "$T/before"
     export LD_PRELOAD=$BAD ASAN_OPTIONS=verify_asan_link_order=0
     unchanged kvs verify
     [ "$status" -eq 1 ] || show
@@ -285,6 +286,7 @@ unchanged() {
     grep -q "^$log: .*cannot all be read; they are now in lost-$log" "$T/out" ||
         show
     unset LD_PRELOAD
+    cmp "$T/before" "$D/unread-$log"
     kvs verify
     [ "$status" -eq 0 ] || show
     kvs get key40 && answered "$(value 40 6)"

@@ -115,6 +115,8 @@ static int write_file_header(struct log_file *log)
     struct iovec piece = { header, sizeof header };
     int err = write_pieces(log->fd, &piece, 1, 0);
     if (!err)
+        log->end = sizeof header;
+    if (!err)
         err = sync_file(log);
     if (err)
         return err;
