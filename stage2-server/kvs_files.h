@@ -32,8 +32,8 @@ int files_verify(const char *dir);
 
 /* Writes the log anew, with all its sound records, and puts what is damaged
  * into a file of its own, lost-00000001.log. Says what and how much. A removal
- * that is lost brings an older value back. Does nothing when there is no
- * damage. 0. */
+ * that is lost brings an older value back. A log that cannot all be read stays
+ * besides, as unread-00000001.log. Does nothing when there is no damage. 0. */
 int files_repair(const char *dir);
 
 /* Where the first damage is, for an error message: a line of text like

@@ -64,7 +64,7 @@ static int mend(struct repair *r)
     if (!err && (fflush(r->lost) != 0 || fsync(fileno(r->lost)) != 0))
         err = -errno;
     if (!err && r->unread)
-        err = source_keep(r->source);
+        source_keep(r->source);
     return err ? err : dir_sync(&r->source->dir);
 }
 
@@ -90,11 +90,15 @@ static int replace_log(struct repair *r, const char *dir)
         err = -errno;
     if (err) {
         unlinkat(s->dir.fd, made, 0);
+        if (r->unread)
+            source_keep_not(s);
         return err;
     }
     r->replaced = true;
     err = dir_sync(&s->dir);
-    if (!err && unlinkat(s->dir.fd, s->name, 0) != 0)
+    if (!err && r->unread)
+        err = source_kept(s);
+    if (!err && unlinkat(s->dir.fd, s->name, 0) != 0 && errno != ENOENT)
         err = -errno;
     return err ? err : dir_sync(&s->dir);
 }

@@ -217,13 +217,35 @@ int source_copy(const struct source *s, const struct piece *piece, FILE *to)
     return piece_bytes(s, piece, to, &unread);
 }
 
-int source_keep(const struct source *s)
+static void unread_name(const struct source *s, char name[2 * DIR_NAME_MAX])
+{
+    snprintf(name, 2 * DIR_NAME_MAX, "unread-%.*s", DIR_NAME_MAX, s->name);
+}
+
+void source_keep(const struct source *s)
 {
     char name[2 * DIR_NAME_MAX];
 
-    snprintf(name, sizeof name, "unread-%.*s", DIR_NAME_MAX, s->name);
+    unread_name(s, name);
     unlinkat(s->dir.fd, name, 0);
-    if (linkat(s->dir.fd, s->name, s->dir.fd, name, 0) != 0)
+    linkat(s->dir.fd, s->name, s->dir.fd, name, 0);
+}
+
+void source_keep_not(const struct source *s)
+{
+    char name[2 * DIR_NAME_MAX];
+
+    unread_name(s, name);
+    unlinkat(s->dir.fd, name, 0);
+}
+
+/* (A rename of one of two names of a file to the other does nothing.) */
+int source_kept(const struct source *s)
+{
+    char name[2 * DIR_NAME_MAX];
+
+    unread_name(s, name);
+    if (renameat(s->dir.fd, s->name, s->dir.fd, name) != 0)
         return -errno;
     printf("%s: some of it cannot be read now; all of it is kept as %s\n",
            s->name, name);

@@ -66,9 +66,14 @@ int source_copy(const struct source *s, const struct piece *piece, FILE *to);
 int source_lost(const struct source *s, char name[2 * DIR_NAME_MAX],
                 FILE **out);
 
-/* Gives the log that is looked at a second name, unread-NAME, by which it stays:
- * what cannot be read now may be some other day. */
-int source_keep(const struct source *s);
+/* The log that is looked at stays as unread-NAME when it is replaced: what
+ * cannot be read now may be some other day. _keep gives it that name besides,
+ * where files may have two, so that it has it when the new log gets its own;
+ * _kept, once that is durable, in any case, and says so, and NAME may be
+ * removed; _keep_not: it will not be replaced. */
+void source_keep(const struct source *s);
+int source_kept(const struct source *s);
+void source_keep_not(const struct source *s);
 
 /* Whether the piece is damage, and not the torn tail of a crash. */
 bool source_damaged(const struct source *s, const struct piece *piece);

@@ -24,7 +24,7 @@ bool logs_damaged(const struct logs *logs, const struct piece *piece)
 {
     const struct one_log *log = logs->at;
 
-    if (piece->unread > 0)
+    if (piece->unread > 0 && !log->replaced)
         return true;
     if (piece->record)          /* a label that makes no sense? */
         return logs->source.segment && piece->record->sequence == 0 &&

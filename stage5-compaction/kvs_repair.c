@@ -117,7 +117,7 @@ static int mend(struct repair *r)
         (fflush(r->lost) != 0 || fsync(fileno(r->lost)) != 0))
         err = -errno;
     if (!err && r->unread)
-        err = source_keep(&r->logs.source);
+        source_keep(&r->logs.source);
     return err ? err : dir_sync(&r->logs.source.dir);
 }
 
@@ -151,9 +151,13 @@ static int replace_log(struct repair *r, const struct segment_label *label)
         err = -errno;
     if (err) {
         unlink(made);
+        if (r->unread)
+            source_keep_not(&r->logs.source);
         return err;
     }
     err = dir_sync(dir);
+    if (!err && r->unread)
+        err = source_kept(&r->logs.source);
     if (!err)
         err = unlink_log(dir, old);
     return err ? err : dir_sync(dir);

@@ -17,7 +17,7 @@ enum {
     ROOM = 1024 * 1024,             /* bytes in advance, at most */
     PUSH = 4 * 1024 * 1024,         /* bytes from one push to the next */
     LABEL_MAX = RECORD_KEY_MAX / 8 - 1,
-    PAGE = 4096
+    MARKS = 4096                    /* bytes that the marks in doubt have, at most */
 };
 
 void segment_path(char *text, const char *path, uint64_t generation,
@@ -294,21 +294,14 @@ static int cut_room(const struct segment *s)
     return 0;
 }
 
-static uint64_t behind(const struct segment *segment)
-{
-    uint64_t end = segment_end(segment);
-
-    return end > PAGE ? end - PAGE : 0;
-}
-
 void segment_write_again(struct segment *segment, uint64_t from)
 {
+    from = from > MARKS ? from - MARKS : 0;
     file_write_again(segment->fd, (off_t)from, (off_t)segment_end(segment));
 }
 
 /* The mark is written after a sync (whoever writes it) and says that all before
- * it is durable; the mark itself is synced by the second one. When that fails
- * only marks are in doubt: they are within the last page's length. */
+ * it is durable; the mark itself is synced by the second one. */
 int segment_seal(struct segment *segment)
 {
     int err = log_sync(segment->log);
@@ -320,7 +313,7 @@ int segment_seal(struct segment *segment)
     if (!err) {
         err = sync_file(segment->fd);
         if (err)
-            segment_write_again(segment, behind(segment));
+            segment_write_again(segment, segment_end(segment));
     }
     if (!err) {
         close(segment->fd);     /* descriptors are few */

@@ -103,7 +103,8 @@ int segment_append(struct segment *segment, struct record *records, size_t n,
  * that is much. It waits for nothing; so a sync later finds little to do. */
 void segment_push(struct segment *segment);
 
-/* After a failed sync: file_write_again from there to its end. */
+/* After a failed sync: file_write_again from there to its end, and the marks
+ * before it, which are never known to be durable. */
 void segment_write_again(struct segment *segment, uint64_t from);
 
 /* Ends it: says that all of it is durable, syncs, cuts off what is behind.

@@ -211,13 +211,13 @@ static bool named_again(const struct disk_inode *dir, const char *name,
     return false;
 }
 
-/* A failed sync of the directory was to bring the event: no other does. But
- * one brings what was done to the same names later. */
+/* A failed sync of the directory was to bring the event: no other does. When
+ * something was done to its names later, that is brought, and this forgotten. */
 static bool stays_lost(const struct disk_inode *dir, const struct event *e,
                        size_t since)
 {
-    return !named_again(dir, e->name, since) ||
-           (e->kind == EVENT_RENAME && !named_again(dir, e->name2, since));
+    return !named_again(dir, e->name, since) &&
+           !(e->kind == EVENT_RENAME && named_again(dir, e->name2, since));
 }
 
 /* After a failed sync: what is in doubt goes on waiting, without end. */
