@@ -94,8 +94,10 @@ static int replace_log(struct repair *r, const char *dir)
             source_keep_not(s);
         return err;
     }
-    r->replaced = true;
+    r->replaced = true;         /* or may have been, after a power failure */
     err = dir_sync(&s->dir);
+    if (err)
+        renameat(s->dir.fd, name, s->dir.fd, made);
     if (!err && r->unread)
         err = source_kept(s);
     if (!err && unlinkat(s->dir.fd, s->name, 0) != 0 && errno != ENOENT)

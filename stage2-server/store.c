@@ -772,6 +772,17 @@ static void retire_locked(struct store *s)
     dir_sync(&s->dir);  /* should the name come back: the newer one wins */
 }
 
+/* Who opens the store next must not take a name for durable that is not, and
+ * remove the old log. */
+static void take_name_back(struct store *s)
+{
+    struct path made, final;
+
+    path_of(s, s->generation + 1, DIR_NEW, &made);
+    path_of(s, s->generation + 1, "", &final);
+    rename(final.text, made.text);
+}
+
 static int compact_locked(struct store *s)
 {
     uint64_t began = clock_now_ns();
@@ -793,6 +804,8 @@ static int compact_locked(struct store *s)
      * may be the store's, so they must say the same for ever. */
     put_log(s, next);
     err = dir_sync(&s->dir);
+    if (err)
+        take_name_back(s);
     if (!err)
         err = switch_locked(s);
     if (err)

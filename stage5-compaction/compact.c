@@ -204,7 +204,9 @@ static int begin_output(struct compaction *c)
 }
 
 /* It gets its name. From there on it counts for whoever opens the store, so
- * it must be there for good, or we change nothing any more. */
+ * it must be there for good, or we change nothing any more; and who opens the
+ * store next must not take a name for durable that is not, and remove the
+ * inputs: so it loses the name again. */
 static int name_output(struct compaction *c)
 {
     char made[PATH_MAX + DIR_NAME_MAX], final[PATH_MAX + DIR_NAME_MAX];
@@ -215,7 +217,10 @@ static int name_output(struct compaction *c)
     if (rename(made, final) != 0)
         return -errno;
     int err = dir_sync(&s->dir);
-    return err ? store_fail(s, err) : 0;
+    if (!err)
+        return 0;
+    rename(final, made);
+    return store_fail(s, err);
 }
 
 static void drop_output(struct compaction *c)

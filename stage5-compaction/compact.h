@@ -20,7 +20,8 @@
  *
  * Errors:  0 or a negative errno: then the inputs serve on, and nothing is
  *          left behind; but where the store has come to be read-only (an error
- *          after the rename) the copy stays, and counts at the next opening.
+ *          after the rename) the copy stays, and counts at the next opening,
+ *          if its name is known to be durable.
  *            -ECANCELED  the store is being closed
  *            -EBADMSG    an input is corrupt: it is left alone from then on
  *            -EROFS      a sync has failed: no more changes

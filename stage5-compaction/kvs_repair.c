@@ -156,6 +156,8 @@ static int replace_log(struct repair *r, const struct segment_label *label)
         return err;
     }
     err = dir_sync(dir);
+    if (err)                    /* nobody may rely on the name */
+        rename(final, made);
     if (!err && r->unread)
         err = source_kept(&r->logs.source);
     if (!err)

@@ -875,6 +875,8 @@ C
     LD_PRELOAD=$T/nodirs.so ASAN_OPTIONS=verify_asan_link_order=0 kvs repair
     [ "$status" -eq 1 ] || show
     grep -qF key3 "$D/lost-$name" || show
+    kvs repair # the next one begins anew
+    [ "$status" -eq 0 ] || show
     kvs get key5 && answered value5
 }
 

@@ -244,18 +244,25 @@ static void compact_kill_power(const struct run *run)
 
 /* ---- Opened after a failed sync, and then the power fails ---------------- */
 
+struct doubtful {
+    enum store_durability d;
+    size_t segment_size;        /* of this life, and of the last one */
+    bool compacts;
+};
+
 /* Opens what a killed process has left, changes it, closes it; its at-th sync
  * fails. False: it had fewer. */
-static bool life_with_failed_sync(const char *root, enum store_durability d,
-                                  size_t segment_size, unsigned at)
+static bool doubtful_life(const struct doubtful *life, const char *root,
+                          unsigned at)
 {
     struct crash_fault fault = { CRASH_SYNC, CRASH_FAIL, EIO, at, 1 };
     struct user u = { .stream = 1 };
 
     crash_fault(&fault);
-    if (user_open(&u, root, d, segment_size) == 0) {
-        if (user_set(&u, 8, 200) == 0 && user_sync(&u) == 0)
-            user_set(&u, 9, 215);
+    if (user_open(&u, root, life->d, life->segment_size) == 0) {
+        if (user_set(&u, 8, 200) == 0 && user_sync(&u) == 0 &&
+            user_set(&u, 8, 215) == 0 && life->compacts)
+            user_compact(&u);
         user_close(&u);
     }
     bool hit = crash_fault_hits() > 0;
@@ -285,9 +292,8 @@ static void last_small_life(struct user *u, const char *root)
 
 /* To the kernel all pages are clean then. Who opens the store next must not
  * build on what is not on the disk. */
-static bool opened_after_failed_sync(const struct run *run,
-                                     enum store_durability d,
-                                     size_t segment_size, unsigned at)
+static bool built_on_doubt(const struct run *run, const struct doubtful *life,
+                           unsigned at)
 {
     struct looker looker = { .files = 99 };
     struct crash_report report;
@@ -296,14 +302,15 @@ static bool opened_after_failed_sync(const struct run *run,
     scratch_make(root);
     crash_record(root);
     in_child(careless_life, root);
-    bool hit = life_with_failed_sync(root, d, segment_size, at);
+    bool hit = doubtful_life(life, root, at);
     size_t from = crash_events();
-    in_child(segment_size == SMALL ? last_small_life : last_life, root);
+    in_child(life->segment_size == SMALL ? last_small_life : last_life, root);
     crash_stop();
     crash_remove(root);
     snprintf(tried, sizeof tried, "sync %u fails (opened%s, segments of %zu "
-             "bytes); the next process sets two keys", at,
-             d == STORE_NONE ? "" : ", STORE_ALWAYS", segment_size);
+             "bytes%s); the next process sets two keys", at,
+             life->d == STORE_NONE ? "" : ", STORE_ALWAYS",
+             life->segment_size, life->compacts ? ", compacted" : "");
     crash_expect(&(struct crash_plan){
         .look = store_look, .arg = &looker, .power = true, .one_cut = true,
         .seed = run->seed, .per_moment = (unsigned)run->size, .from = from,
@@ -312,12 +319,12 @@ static bool opened_after_failed_sync(const struct run *run,
 }
 
 /* As many syncs as there are fail, one in each try. */
-static unsigned syncs_failed(const struct run *run, enum store_durability d,
-                             size_t segment_size)
+static unsigned syncs_failed(const struct run *run,
+                             const struct doubtful *life)
 {
     unsigned at = 1;
 
-    while (at < 40 && opened_after_failed_sync(run, d, segment_size, at))
+    while (at < 60 && built_on_doubt(run, life, at))
         at++;
     return at - 1;
 }
@@ -326,16 +333,27 @@ static void after_failed_sync(const struct run *run)
 {
     expect_true("opening syncs what a killed process has left; so do "
                 "store_sync, store_close",
-                syncs_failed(run, STORE_NONE, 0) > 2);
+                syncs_failed(run, &(struct doubtful){ STORE_NONE, 0, false })
+                > 2);
     expect_true("and each set under STORE_ALWAYS",
-                syncs_failed(run, STORE_ALWAYS, 0) > 2);
+                syncs_failed(run, &(struct doubtful){ STORE_ALWAYS, 0, false })
+                > 2);
 }
 
 /* Each set ends a segment. */
 static void after_failed_seal(const struct run *run)
 {
+    struct doubtful life = { STORE_ALWAYS, SMALL, false };
+
     expect_true("each set under STORE_ALWAYS syncs",
-                syncs_failed(run, STORE_ALWAYS, SMALL) > 2);
+                syncs_failed(run, &life) > 2);
+}
+
+static void after_failed_compaction(const struct run *run)
+{
+    struct doubtful life = { STORE_ALWAYS, 0, true };
+
+    expect_true("a compaction syncs", syncs_failed(run, &life) > 4);
 }
 
 /* ---- 2.7: several at once, under STORE_ALWAYS ---------------------------- */
@@ -570,6 +588,7 @@ static const struct test_case cases[] = {
     { "power_after_each_kill", power_after_each_kill, 16 },
     { "after_failed_sync", after_failed_sync, 16 },
     { "after_failed_seal", after_failed_seal, 4 },
+    { "after_failed_compaction", after_failed_compaction, 8 },
     { "always_together", always_together, 12 },
     { "set_faults", set_faults, 0 },
     { "syncs_fail", syncs_fail, 0 },

@@ -145,7 +145,10 @@ static int name(struct work *w)
     if (rename(w->making, w->path) != 0)
         return -errno;
     w->named = true;
-    return dir_sync(&w->store->dir);
+    int err = dir_sync(&w->store->dir);
+    if (err)        /* nobody may rely on the name */
+        rename(w->path, w->making);
+    return err;
 }
 
 struct step_over {

@@ -741,7 +741,8 @@ static int make_fresh(struct store *s, struct fresh *fresh)
         return err;
     }
     err = dir_sync(&s->dir);
-    if (err) {  /* nobody knows which of the two the next open will find */
+    if (err) {  /* nobody knows which of the two a power failure leaves */
+        rename(fresh->path, fresh->passing);
         mutex_lock(&s->numbers);
         s->failed = s->stats.failed = true;
         mutex_unlock(&s->numbers);
