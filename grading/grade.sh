@@ -137,7 +137,6 @@ trap 'rm -rf "$TMPDIR"' EXIT
 
 outcomes=$out/outcomes.tsv
 : >"$outcomes"
-
 # run_plan PLAN-VARIABLES...: plans, runs, adds to the outcomes.
 run_plan() {
     plan logs="$log" stage="$stage" chosen="$cases" "$@" >"$out/plan"
@@ -178,12 +177,13 @@ if [ -z "$quick" ]; then
     [ ! -s "$out/repeat" ] ||
         run_plan tools=b first=2 runs=3 wanted="$out/repeat"
     passed_bare '' >"$out/passed"
-    [ ! -s "$out/passed" ] ||
-        run_plan tools="${alive/b/}" wanted="$out/passed"
+    [ ! -s "$out/passed" ] || run_plan tools="${alive/b/}" wanted="$out/passed"
     if [ -n "$ref" ]; then
         passed_bare '+ref' | grep -xFf "$out/again" >"$out/passed.ref"
-        [ ! -s "$out/passed.ref" ] || run_plan tools="${alive/b/}" \
-            suffix=.ref wanted="$out/passed.ref"
+        [ ! -s "$out/passed.ref" ] || {
+            run_plan tools=b first=2 runs=3 suffix=.ref wanted="$out/passed.ref"
+            run_plan tools="${alive/b/}" suffix=.ref wanted="$out/passed.ref"
+        }
     fi
     [ -z "$speed" ] || { say "measuring" && grading/speed.sh "$out" "$stage"; }
 fi

@@ -72,7 +72,8 @@ files == 3 {
     run_id = $1
     ref = sub(/\+ref$/, "", $1)
     sub(/~[0-9]+$/, "", $1)
-    if (ref) { ref_verdict[$1] = $2; ref_summary[$1] = $3; next }
+    if (ref)
+        $1 = $1 "+ref"
     runs[$1]++
     if ($2 == "PASS" || $2 == "SLOW") good[$1]++
     # The first run's, but for a later one that says worse.
@@ -134,21 +135,28 @@ function counts(c, tool) {
         (!quick || tool == "bare")
 }
 
+# What its runs have come to: "" if there were none.
+function outcome(k) {
+    return runs[k] > good[k] && good[k] > 0 ? "FLAKY" : verdict[k]
+}
+
+function outcome_in_words(k) {
+    return (outcome(k) != "FLAKY" ? "" : (runs[k] - good[k]) " of " runs[k] \
+            " runs failed: ") summary[k]
+}
+
 # Decides a check's verdict, with the reference's earlier module if that is
-# better, and its share.
-function judge(c, tool,    k, v, s) {
+# better (or if there is no other, as the bare run was only right with it).
+function judge(c, tool,    k, v, s, of_ref) {
     k = c ":" tool
-    v = verdict[k]
-    s = summary[k]
+    v = outcome(k)
+    s = outcome_in_words(k)
     detail[k] = k in run ? run[k] : k
-    if (runs[k] > good[k] && good[k] > 0) {
-        v = "FLAKY"
-        s = (runs[k] - good[k]) " of " runs[k] " runs failed: " s
-    }
-    if (share[v] + 0 < share[ref_verdict[k]] + 0) {
-        v = ref_verdict[k]
-        s = "with the reference's earlier module; " ref_summary[k]
-        detail[k] = k "+ref"
+    of_ref = outcome(k "+ref")
+    if (share[v] + 0 < share[of_ref] + 0 || (v == "" && of_ref != "")) {
+        v = of_ref
+        s = "with the reference's earlier module; " outcome_in_words(k "+ref")
+        detail[k] = run[k "+ref"]
     }
     if (tool != "bare" && !index(alive, letter[tool])) {
         v = "TOOL"

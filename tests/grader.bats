@@ -129,6 +129,17 @@ points_of() {
     [ "$(points_of 1.2)" != 10/10 ]
 }
 
+@test "what is right only beside the reference's channel is run under tools so" {
+    submission cascade2
+    sed -i 's/^    ch->count--;$/    ch->count = 0;/' "$S/stage1-pool/channel.c"
+    patch -s -p1 -d "$S" <"$TOP/grading/mutants/counter-outside-lock.patch"
+    grade_it
+    [ "$(awk -F '\t' '$1 == "check" && $3 == "shared/many_submitters" &&
+        $4 == "bare" { print $5 }' "$M")" = PASS ]
+    awk -F '\t' '$1 == "check" && $3 == "shared/many_submitters" &&
+        $4 == "tsan"' "$M" | grep 'FAIL.*earlier module; data race'
+}
+
 @test "a file that does not compile costs its own tasks only" {
     submission broken
     echo 'int oops' >>"$S/stage1-pool/channel.c"
