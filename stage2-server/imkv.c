@@ -19,7 +19,8 @@
 #include "common/lock.h"
 #include "stage2-server/table.h"
 
-enum { COPIES = 16, SHORT = 256, PAGE = 4096 };
+/* A copy is good for 16 more lookups, the last of them included. */
+enum { COPIES = 17, SHORT = 256, PAGE = 4096 };
 
 struct copy {
     char text[SHORT];

@@ -11,7 +11,10 @@
 #include "stage2-server/imkv.h"
 #include "tests/driver.h"
 
-enum { CREW = 4, TEXT = 64, COPIES = 16 };
+enum { CREW = 4, TEXT = 64 };
+
+/* A copy, and those of the next 16 lookups. */
+enum { COPIES = 1 + 16 };
 
 /* Text that says who made it. */
 static char *text_of(char to[TEXT], const char *what, uint64_t n)
@@ -174,7 +177,7 @@ static void sixteen(const struct run *run)
         for (uint64_t k = 0; k < COPIES; k++)
             copy[k] = get(k);
         for (uint64_t k = 0; k < COPIES; k++)
-            expect_str("each of the last 16 copies", copy[k],
+            expect_str("each copy, 16 lookups later", copy[k],
                        text_of(want, "value", k + round));
         for (uint64_t k = 0; k < COPIES; k++) {
             expect_int("ht_delete", drop(k), HT_DELETE_OK);
@@ -229,7 +232,7 @@ static void long_values(const struct run *run)
             for (size_t j = i < COPIES ? 0 : i - COPIES + 1; j <= i; j++) {
                 size_t len = lengths[(j + round) % N];
 
-                expect_int("the length of one of the last 16 copies",
+                expect_int("the length of a copy, 16 lookups later",
                            strlen(copy[j]), len);
                 if (len)
                     expect_int("its last byte", copy[j][len - 1], 'a' + j);

@@ -4,7 +4,7 @@
 #include "common/not_written.h"
 #include "stage2-server/table.h"
 
-/* One table for the whole program; and for each thread, its last 16 copies. */
+/* One table for the whole program; and for each thread, its last 17 copies. */
 
 HT_RET ht_init(unsigned int num_buckets)
 {
