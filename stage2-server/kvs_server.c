@@ -3,6 +3,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include "common/log.h"
 #include "common/sock.h"
 #include "stage1-pool/pool.h"
+#include "stage2-server/reactor.h"
 #include "stage2-server/server.h"
 #include "stage2-server/store.h"
 #include "stage2-server/version.h"
@@ -207,10 +209,39 @@ static bool engine_is_unknown(const struct options *o)
            && access(dirname(dir), F_OK) == 0;
 }
 
+/* Until the server runs, nobody else takes the signals; and a store that is
+ * being opened has nothing to lose yet. */
+static void *end_at_signal(void *unused)
+{
+    sigset_t set;
+    int signal;
+
+    reactor_signals(&set);
+    if (sigwait(&set, &signal) != 0)
+        return unused;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    log_info("stopped while the store was being opened");
+    _exit(0);
+}
+
+/* It may take long. */
+static int open_store(struct store **store, const struct options *o)
+{
+    pthread_t thread;
+    bool started = pthread_create(&thread, NULL, end_at_signal, NULL) == 0;
+    int err = store_open(store, o->dir, &o->store);
+
+    if (started) {
+        pthread_cancel(thread);
+        pthread_join(thread, NULL);
+    }
+    return err;
+}
+
 static int run_store(const struct options *o, struct pool *pool)
 {
     struct store *store;
-    int err = store_open(&store, o->dir, &o->store);
+    int err = open_store(&store, o);
 
     if (err == -ENOENT && engine_is_unknown(o)) {
         log_error("engine %s: not in this program", o->store.engine);

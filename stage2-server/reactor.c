@@ -209,7 +209,7 @@ static int watch(struct reactor *r, int *fd)
     return epoll_ctl(r->epoll, EPOLL_CTL_ADD, *fd, &event) == 0 ? 0 : -errno;
 }
 
-static void stop_signals(sigset_t *set)
+void reactor_signals(sigset_t *set)
 {
     sigemptyset(set);
     sigaddset(set, SIGTERM);
@@ -220,7 +220,7 @@ void reactor_block_signals(void)
 {
     sigset_t set;
 
-    stop_signals(&set);
+    reactor_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
@@ -236,7 +236,7 @@ static int open_files(struct reactor *r)
         return -errno;
     err = watch(r, &r->wake);
     if (!err && r->options.signals) {
-        stop_signals(&set);
+        reactor_signals(&set);
         r->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
         err = r->signals < 0 ? -errno : watch(r, &r->signals);
     }

@@ -31,6 +31,7 @@
 #ifndef STAGE2_REACTOR_H
 #define STAGE2_REACTOR_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -107,8 +108,10 @@ size_t reactor_room(struct reactor *reactor);
 /* Any thread. */
 void reactor_stats(struct reactor *reactor, struct reactor_stats *stats);
 
-/* Blocks the signals of options.signals in this thread and in those that it
- * will start. */
+/* The signals of options.signals. */
+void reactor_signals(sigset_t *set);
+
+/* Blocks them in this thread and in those that it will start. */
 void reactor_block_signals(void);
 
 #endif
