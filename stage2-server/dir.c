@@ -131,10 +131,30 @@ static int open_directory(const char *path, bool make)
     return fd < 0 ? -errno : fd;
 }
 
-static int not_ours(void *arg, const char *name)
+static bool ends_in(const char *name, const char *end)
+{
+    size_t len = strlen(name), n = strlen(end);
+
+    return len >= n && strcmp(name + len - n, end) == 0;
+}
+
+/* A log, or what belongs to one: "00000001.log", "00000001.hint.new". */
+static bool is_numbered(const char *name)
+{
+    size_t digits = strspn(name, "0123456789");
+
+    return digits >= 8 && name[digits] == '.';
+}
+
+static bool is_store_file(const char *name)
+{
+    return is_numbered(name) || ends_in(name, ".mdb");     /* or LMDB's */
+}
+
+static int lost_marker(void *arg, const char *name)
 {
     (void)arg;
-    return strcmp(name, DIR_MARKER DIR_NEW) == 0 ? 0 : -EEXIST;
+    return is_store_file(name) ? -EEXIST : 0;
 }
 
 static int check_or_make(struct dir *dir, const char *engine, unsigned format,
@@ -143,7 +163,7 @@ static int check_or_make(struct dir *dir, const char *engine, unsigned format,
     int err = read_marker(dir->fd, DIR_MARKER, dir);
 
     if (err == -ENOENT && !read_only) {
-        err = dir_each(dir, not_ours, NULL);
+        err = dir_each(dir, lost_marker, NULL);
         if (!err)
             err = sync_parent(dir->fd);
         if (!err)
@@ -203,7 +223,12 @@ void dir_close(struct dir *dir)
 
 int dir_sync(const struct dir *dir)
 {
-    return fsync(dir->fd) != 0 ? -errno : 0;
+    int err;
+
+    do
+        err = fsync(dir->fd) != 0 ? -errno : 0;
+    while (err == -EINTR);
+    return err;
 }
 
 /* ---- Names --------------------------------------------------------------- */
@@ -221,6 +246,12 @@ uint64_t dir_log_generation(const char *name)
         (digits > 8 && name[0] == '0'))
         return 0;
     return strtoull(name, NULL, 10);
+}
+
+bool dir_is_unfinished(const char *name)
+{
+    return ends_in(name, DIR_NEW) &&
+           (is_numbered(name) || strcmp(name, DIR_MARKER DIR_NEW) == 0);
 }
 
 int dir_each(const struct dir *dir, dir_name_fn *fn, void *arg)

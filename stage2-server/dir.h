@@ -15,7 +15,8 @@
  *
  * Logs have generations: 00000001.log, then, when a compaction has written
  * the data anew, 00000002.log, and so on; a number is never used again. What
- * is being written and not yet to be believed ends in .new.
+ * is being written and not yet to be believed ends in .new. Names that begin so,
+ * or with KVS-, are the store's; other files may lie beside them, and stay.
  *
  * Errors:  0 or a negative errno
  *            -ENOENT       no such directory; read_only: no store in it
@@ -23,7 +24,7 @@
  *            -EMEDIUMTYPE  made by another engine
  *            -ENOTSUP      a newer format
  *            -EBADMSG      the marker cannot be understood
- *            -EEXIST       there is no marker but there are files: not ours
+ *            -EEXIST       a store's files are there, but no marker
  * Threads: one at a time.
  */
 #ifndef STAGE2_DIR_H
@@ -69,6 +70,10 @@ void dir_log_name(char name[DIR_NAME_MAX], uint64_t generation);
 
 /* The generation of the log of that name; 0 if it is no log's name. */
 uint64_t dir_log_generation(const char *name);
+
+/* Whether that is a file of the store's own that was being written: nobody will
+ * go on with it. */
+bool dir_is_unfinished(const char *name);
 
 /* Calls fn with each name in the directory but "." and "..", in no order; it
  * may remove that file. An answer other than 0 ends it and is answered. */

@@ -806,7 +806,7 @@ static int compact_locked(struct store *s)
     err = dir_sync(&s->dir);
     if (err)
         take_name_back(s);
-    if (!err)
+    else
         err = switch_locked(s);
     if (err)
         return fail_locked(s, err);
@@ -903,9 +903,8 @@ static int remove_leftover(void *arg, const char *name)
 {
     struct cleaning *c = arg;
     uint64_t generation = dir_log_generation(name);
-    size_t len = strlen(name), end = strlen(DIR_NEW);
 
-    if (generation == 0 ? len < end || strcmp(name + len - end, DIR_NEW) != 0
+    if (generation == 0 ? !dir_is_unfinished(name)
                         : generation == c->store->generation)
         return 0;
     c->removed = true;

@@ -79,10 +79,8 @@ static int remove_leftover(void *arg, const char *name)
 {
     struct clearing *c = arg;
     uint64_t log = dir_log_generation(name), hint = hint_generation(name);
-    size_t len = strlen(name), end = strlen(DIR_NEW);
-    bool is_new = len > end && strcmp(name + len - end, DIR_NEW) == 0;
 
-    if (!is_new && (log == 0 || has_segment(c->store, log)) &&
+    if (!dir_is_unfinished(name) && (log == 0 || has_segment(c->store, log)) &&
         (hint == 0 || has_segment(c->store, hint)))
         return 0;
     c->removed = true;

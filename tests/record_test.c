@@ -272,11 +272,27 @@ static void markers(const struct run *run)
     }
     snprintf(path, sizeof path, "%s/" DIR_MARKER, dir);
     expect_int("unlink", unlink(path), 0);
-    snprintf(path, sizeof path, "%s/letter", dir);
-    FILE *f = fopen(path, "we");
-    expect_true("a file", f && fclose(f) == 0);
-    expect_int("somebody else's files", dir_open(&d, dir, "kvs", 1, false),
-               -EEXIST);
+    static const struct {
+        const char *name;
+        int err;
+    } beside[] = {
+        { "00000001.log", -EEXIST }, { "00000012.hint", -EEXIST },
+        { "data.mdb", -EEXIST },     { "letter", 0 },
+        { "server.log", 0 },
+    };
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        char file[100];
+
+        snprintf(file, sizeof file, "%s/%s", dir, beside[i].name);
+        FILE *f = fopen(file, "we");
+        expect_true("a file", f && fclose(f) == 0);
+        int err = dir_open(&d, dir, "kvs", 1, false);
+        expect_int(beside[i].name, err, beside[i].err);
+        if (!err)
+            dir_close(&d);
+        unlink(file);
+        unlink(path);
+    }
     scratch_remove(dir);
 }
 

@@ -882,10 +882,8 @@ static int clear_away(void *arg, const char *name)
 {
     struct store *s = arg;
     uint64_t g = dir_log_generation(name);
-    size_t len = strlen(name), ending = strlen(DIR_NEW);
 
-    if ((g > 0 && g < s->generation)
-        || (len > ending && strcmp(name + len - ending, DIR_NEW) == 0))
+    if ((g > 0 && g < s->generation) || dir_is_unfinished(name))
         unlinkat(s->dir.fd, name, 0);
     return 0;
 }
