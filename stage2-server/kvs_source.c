@@ -68,6 +68,17 @@ static int find_next(const struct source *s, struct record_scan *scan,
     return got;
 }
 
+/* The scan has been over all of the piece. */
+static int pass_piece(const struct source *s, const struct record_scan *scan,
+                      struct piece *piece, piece_fn *fn, void *arg)
+{
+    int err = 0;
+
+    if (scan->lost > 0)
+        err = piece_bytes(s, piece, NULL, &piece->unread);
+    return err ? err : fn(arg, piece);
+}
+
 static int pass_pieces(const struct source *s, struct record_scan *scan,
                        piece_fn *fn, void *arg)
 {
@@ -84,18 +95,14 @@ static int pass_pieces(const struct source *s, struct record_scan *scan,
         uint64_t next = got ? scan->offset : scan->size;
         piece.len = next - at;
         if (piece.len > 0)
-            err = piece_bytes(s, &piece, NULL, &piece.unread);
-        if (!err && piece.len > 0)
-            err = fn(arg, &piece);
+            err = pass_piece(s, scan, &piece, fn, arg);
         if (err || got == 0)
             break;
         err = record_scan_next(scan, &record) == 1 ? 0 : -EIO;
         at = scan->offset;
         piece = (struct piece){ next, at - next, &record, last, 0 };
-        if (!err && scan->lost > 0)
-            err = piece_bytes(s, &piece, NULL, &piece.unread);
         if (!err)
-            err = fn(arg, &piece);
+            err = pass_piece(s, scan, &piece, fn, arg);
         if (record.kind != RECORD_MARK)
             last = record.sequence;
     }
@@ -222,21 +229,21 @@ static void unread_name(const struct source *s, char name[2 * DIR_NAME_MAX])
     snprintf(name, 2 * DIR_NAME_MAX, "unread-%.*s", DIR_NAME_MAX, s->name);
 }
 
-void source_keep(const struct source *s)
-{
-    char name[2 * DIR_NAME_MAX];
-
-    unread_name(s, name);
-    unlinkat(s->dir.fd, name, 0);
-    linkat(s->dir.fd, s->name, s->dir.fd, name, 0);
-}
-
 void source_keep_not(const struct source *s)
 {
     char name[2 * DIR_NAME_MAX];
 
     unread_name(s, name);
     unlinkat(s->dir.fd, name, 0);
+}
+
+void source_keep(const struct source *s)
+{
+    char name[2 * DIR_NAME_MAX];
+
+    source_keep_not(s);
+    unread_name(s, name);
+    linkat(s->dir.fd, s->name, s->dir.fd, name, 0);
 }
 
 /* (A rename of one of two names of a file to the other does nothing.) */
