@@ -47,7 +47,7 @@ struct background {
     pthread_t compactors[COMPACTORS_MAX];
     pthread_t timer;
     bool has_timer;
-    atomic_bool saving;
+    const void *_Atomic saver;      /* the thread's; NULL: nobody */
 };
 
 static unsigned compactors_of(const struct store *s)
@@ -104,30 +104,34 @@ static void make_reserve(struct store *s)
     close(fd);
 }
 
-static void save(struct store *s, bool saving)
-{
-    atomic_store_explicit(&s->background->saving, saving,
-                          memory_order_relaxed);
-}
+/* Each thread has one, so its address says which thread it is. */
+static _Thread_local char me;
 
+/* Writers wait before there is room, or it would be theirs. */
 bool background_spend_reserve(struct store *store)
 {
-    save(store, true);
+    const void *nobody = NULL;
+
+    if (!atomic_compare_exchange_strong(&store->background->saver, &nobody,
+                                        &me))
+        return false;
     if (unlinkat(store->dir.fd, STORE_RESERVE, 0) == 0)
         return true;
-    save(store, false);
+    background_spent(store);
     return false;
 }
 
 void background_spent(struct store *store)
 {
-    save(store, false);
+    const void *own = &me;
+
+    atomic_compare_exchange_strong(&store->background->saver, &own, NULL);
 }
 
 bool background_saving(struct store *store)
 {
-    return atomic_load_explicit(&store->background->saving,
-                                memory_order_relaxed);
+    return atomic_load_explicit(&store->background->saver,
+                                memory_order_relaxed) != NULL;
 }
 
 /* ---- Compactors ---------------------------------------------------------- */

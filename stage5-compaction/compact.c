@@ -216,11 +216,10 @@ static int name_output(struct compaction *c)
     segment_path(final, s->path, c->output->generation, "");
     if (rename(made, final) != 0)
         return -errno;
-    int err = dir_sync(&s->dir);
-    if (!err)
-        return 0;
-    rename(final, made);
-    return store_fail(s, err);
+    int err = store_sync_names(s);
+    if (err)
+        rename(final, made);
+    return err;
 }
 
 static void drop_output(struct compaction *c)
@@ -332,9 +331,7 @@ static int unlink_inputs(struct compaction *c)
         hint_name(name, c->inputs[i]->generation);
         unlinkat(s->dir.fd, name, 0);
     }
-    int sync = dir_sync(&s->dir);
-    if (sync)
-        store_fail(s, sync);
+    int sync = store_sync_names(s);
     return err ? err : sync;
 }
 

@@ -17,7 +17,7 @@ enum {
     ROOM = 1024 * 1024,             /* bytes in advance, at most */
     PUSH = 4 * 1024 * 1024,         /* bytes from one push to the next */
     LABEL_MAX = RECORD_KEY_MAX / 8 - 1,
-    MARKS = 4096                    /* bytes that the marks in doubt have, at most */
+    MARKS = 4096                    /* bytes of marks in doubt, at most */
 };
 
 void segment_path(char *text, const char *path, uint64_t generation,

@@ -98,16 +98,17 @@ static int begin_active(struct store *s)
     uint64_t generation = store_next_generation(s);
     int err = segment_create(&segment, s->path, generation, "", &label);
 
-    if (!err && (err = dir_sync(&s->dir)) != 0)
-        store_fail(s, err);     /* or who compacts would not hear of it */
+    if (!err)
+        err = store_sync_names(s);
     if (!err)
         err = segments_add(&s->set, segment);
     if (err) {
-        char text[PATH_MAX + DIR_NAME_MAX];
+        char name[DIR_NAME_MAX];
 
-        segment_path(text, s->path, generation, "");
-        if (segment)
-            unlink(text);
+        dir_log_name(name, generation);
+        if (unlinkat(s->dir.fd, name, 0) != 0 && errno != ENOENT)
+            store_fail(s, err);
+        store_sync_names(s);    /* none behind it may be there beside it */
         segment_close(segment);
         return err;
     }
@@ -271,6 +272,8 @@ int store_compact(struct store *store)
     commit_leave(&store->commit);
     if (!err)
         err = compact_all(store);
+    if (!err && store_failed(store))
+        err = -EROFS;       /* the inputs' names may come back */
     background_leave(store);
     if (epoch_reclaim(store->set.epoch) > 0)
         background_wake(store);     /* it looks when the readers have left */

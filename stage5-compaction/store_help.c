@@ -29,6 +29,7 @@ static int init(struct store *s, const char *path,
     if (err)
         return err;
     commit_init(&s->commit, batch_commit, s);
+    mutex_init(&s->names);
     mutex_init(&s->numbers);
     return 0;
 }
@@ -69,6 +70,7 @@ void store_free(struct store *store)
     segments_release(&store->set);
     commit_release(&store->commit);
     mutex_release(&store->numbers);
+    mutex_release(&store->names);
     table_destroy(store->index);
     dir_close(&store->dir);
     free(store->path);
@@ -91,6 +93,16 @@ bool store_failed(struct store *store)
     bool failed = store->failed;
     mutex_unlock(&store->numbers);
     return failed;
+}
+
+int store_sync_names(struct store *store)
+{
+    mutex_lock(&store->names);
+    int err = store_failed(store) ? -EROFS : dir_sync(&store->dir);
+    if (err)
+        store_fail(store, err);
+    mutex_unlock(&store->names);
+    return err;
 }
 
 uint64_t store_next_generation(struct store *store)

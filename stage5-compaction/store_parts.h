@@ -19,7 +19,8 @@
  *   readers                  anything, at any time, inside the epoch
  *
  * Locks, in this order; none is held while waiting for a reader:
- *   the leader's role; `jobs`, the compactors'; the set's `lock`; `numbers`.
+ *   the leader's role; `jobs`, the compactors'; the set's `lock`; `names`;
+ *   `numbers`.
  */
 #ifndef STAGE5_STORE_PARTS_H
 #define STAGE5_STORE_PARTS_H
@@ -52,6 +53,7 @@ struct store {
     uint64_t sequence;          /* of the last change */
     uint64_t synced;            /* so far `active` is known to be durable */
 
+    pthread_mutex_t names;      /* held while the directory is synced */
     pthread_mutex_t numbers;    /* guards: */
     uint64_t applied;           /* the index knows all changes up to it */
     uint64_t next_generation;   /* none is used twice */
@@ -92,6 +94,11 @@ void store_count(struct store *store, struct store_stats *stats);
 /* No more changes; the answer is err. */
 int store_fail(struct store *store, int err);
 bool store_failed(struct store *store);
+
+/* Names that were made, changed or removed are on the disk; or an error, and no
+ * more changes. A failed sync is told to one caller only, though it may have been
+ * another's name that was lost: so this one fails for everybody from then on. */
+int store_sync_names(struct store *store);
 
 /* As hint_each, and in the same order, for a fn that looks up the entry's key
  * in the index or changes it there: some entries' keys are looked up together

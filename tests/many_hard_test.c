@@ -385,12 +385,14 @@ static const struct fault_kind {
 static int merge_faulty(struct rig *r, const struct crash_fault *fault,
                         unsigned *hits)
 {
+    background_hold_hints(r->store);    /* or the fault may be a hint's */
     crash_count();
     crash_fault(fault);
     int err = rig_merge_sealed(r);
     *hits = crash_fault_hits();
     crash_fault(NULL);
     crash_stop();
+    background_let_hints(r->store);
     return err;
 }
 
@@ -534,7 +536,6 @@ int __wrap_fstatvfs(int fd, struct statvfs *disk)
 
     while (atomic_load(&slow_disk))
         nanosleep(&moment, NULL);
-
     disk->f_bavail = 1;
     return answer;
 }
@@ -556,14 +557,18 @@ static bool has_reserve(const struct rig *r)
 struct second_try {
     struct rig *rig;
     unsigned tries;
+    bool another;
     int answer;
     struct meanwhile meanwhile;
 };
 
+/* Another compaction has no room either, and ends. */
 static void put_beside(void *arg)
 {
     struct second_try *t = arg;
 
+    t->another = background_spend_reserve(t->rig->store);
+    background_spent(t->rig->store);
     t->answer = rig_put(t->rig, "beside", "x");
 }
 
@@ -634,6 +639,7 @@ static void no_room(const struct run *run)
     int err = merge_faulty(&r, &once, &hits);
     hook_set(HOOK_MAKE, NULL, NULL);
     expect_int("writes that met a full disk", hits, 1);
+    expect_true("another compaction, too, has spent it", !second.another);
     expect_int("I13: a set that could take what the reserve has given",
                second.answer, -ENOSPC);
     expect_int("I13: no room, but a reserve: compacting", err, 0);
@@ -643,6 +649,62 @@ static void no_room(const struct run *run)
     rig_close(&r);
     rig_open(&r);
     check_set("I7: after it and a restart", &r, 3);
+    rig_leave(&r);
+}
+
+/* Another's change makes a file, and its sync of the directory is the one that
+ * fails: which the kernel says once, to nobody else. */
+struct other {
+    struct rig *rig;
+    int answer;
+    struct meanwhile meanwhile;
+};
+
+static void put_in_vain(void *arg)
+{
+    struct other *o = arg;
+
+    dir_syncs_fail(true);
+    o->answer = rig_put(o->rig, "beside", "x");
+    dir_syncs_fail(false);
+}
+
+static void put_once(void *arg, struct slice key)
+{
+    struct other *o = arg;
+
+    (void)key;
+    if (o->answer)
+        return;
+    o->answer = 1;
+    meanwhile_do(&o->meanwhile, put_in_vain, o);
+}
+
+static void told_once(const struct run *run)
+{
+    struct rig r;
+    struct other other = { .rig = &r };
+    char path[200];
+
+    (void)run;
+    rig_make_alone(&r, (struct store_options){ .segment_size = 1 });
+    for (unsigned i = 0; i < 8; i++)
+        expect_int("store_set", rig_put(&r, i % 2 ? "a" : "b", "1"), 0);
+    rig_quiet(&r);
+    rig_path(path, &r, 1, ".log");
+    hook_set(HOOK_SYNC_DIR, put_once, &other);
+    int err = rig_merge_sealed(&r);
+    hook_set(HOOK_SYNC_DIR, NULL, NULL);
+    meanwhile_end(&other.meanwhile);
+    expect_int("a set whose segment's name is not synced", other.answer, -EIO);
+    expect_true("I13: a compaction beside it has an error", err != 0);
+    expect_true("I1: its inputs stay, as its name may be lost",
+                access(path, F_OK) == 0);
+    expect_int("I13: no more changes", rig_put(&r, "c", "1"), -EROFS);
+    store_close(r.store);
+    rig_open(&r);
+    expect_value("opened again", &r, "a", "1");
+    expect_value("opened again", &r, "b", "1");
     rig_leave(&r);
 }
 
@@ -694,6 +756,7 @@ const struct test_case many_hard_cases[] = {
     { "cannot_look_up", cannot_look_up, 0 },
     { "blames_the_output", blames_the_output, 2000 },
     { "no_room", no_room, 0 },
+    { "told_once", told_once, 0 },
     { "empty_reserve", empty_reserve, 40 },
     { NULL, NULL, 0 },
 };

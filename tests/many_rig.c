@@ -414,8 +414,34 @@ HOOKED(int, table_insert, (struct table *table, struct slice key,
 HOOKED(int, log_read, (struct log_file *log, const struct log_position *at,
                        struct slice key, struct buf *value),
        (log, at, key, value), HOOK_READ, key)
-HOOKED(int, dir_sync, (const struct dir *dir), (dir), HOOK_SYNC_DIR,
-       (struct slice){ 0 })
+
+static _Thread_local bool no_dir_syncs, in_sync_names;
+
+void dir_syncs_fail(bool fail)
+{
+    no_dir_syncs = fail;
+}
+
+int __real_dir_sync(const struct dir *dir);
+int __wrap_dir_sync(const struct dir *dir);
+int __wrap_dir_sync(const struct dir *dir)
+{
+    if (!in_sync_names)
+        come_by(HOOK_SYNC_DIR, (struct slice){ 0 });
+    return no_dir_syncs ? -EIO : __real_dir_sync(dir);
+}
+
+/* Before it, for within it nobody else can. */
+int __real_store_sync_names(struct store *store);
+int __wrap_store_sync_names(struct store *store);
+int __wrap_store_sync_names(struct store *store)
+{
+    come_by(HOOK_SYNC_DIR, (struct slice){ 0 });
+    in_sync_names = true;
+    int err = __real_store_sync_names(store);
+    in_sync_names = false;
+    return err;
+}
 
 static _Thread_local bool no_lookups;
 

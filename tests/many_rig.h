@@ -103,11 +103,14 @@ enum hook_at {
     HOOK_SWITCH,    /* table_update or table_insert; the key is told */
     HOOK_READ,      /* log_read; the key is told */
     HOOK_MAKE,      /* segment_create of a file that ends in .new */
-    HOOK_SYNC_DIR,  /* dir_sync */
+    HOOK_SYNC_DIR,  /* store_sync_names, dir_sync */
     HOOKS
 };
 typedef void hook_fn(void *arg, struct slice key);
 void hook_set(enum hook_at at, hook_fn *fn, void *arg);     /* NULL: none */
+
+/* From now on each dir_sync of the thread fails with -EIO, or works again. */
+void dir_syncs_fail(bool fail);
 
 /* From now on the thread's lookups in the index find no memory, or do again. */
 void lookups_fail(bool fail);

@@ -145,7 +145,7 @@ static int name(struct work *w)
     if (rename(w->making, w->path) != 0)
         return -errno;
     w->named = true;
-    int err = dir_sync(&w->store->dir);
+    int err = store_sync_names(w->store);
     if (err)        /* nobody may rely on the name */
         rename(w->path, w->making);
     return err;
@@ -250,9 +250,7 @@ static void remove_inputs(struct work *w)
         hint_name(file, w->inputs[i]->generation);
         unlinkat(s->dir.fd, file, 0);
     }
-    int err = dir_sync(&s->dir);
-    if (err)
-        store_fail(s, err);
+    int err = store_sync_names(s);
     for (size_t i = 0; i < w->n; i++)
         segments_remove(&s->set, w->inputs[i]);
     if (gone && !err)       /* else it must stay: it names them */

@@ -218,7 +218,7 @@ int store_close(struct store *store)
     if (!store)
         return 0;
     background_stop(store);
-    if (store->active && store_failed(store))
+    if (store_failed(store))
         err = -EROFS;
     else if (store->active)
         err = segment_seal(store->active);
@@ -305,7 +305,7 @@ static int next_segment(struct store *s)
 
     int err = segment_create(&g, s->path, generation, "", &label);
     if (!err)
-        err = dir_sync(&s->dir);
+        err = store_sync_names(s);
     if (!err)
         err = segments_add(&s->set, g);
     if (!err) {
@@ -316,6 +316,7 @@ static int next_segment(struct store *s)
     segment_path(path, s->path, generation, "");
     if (g)
         unlink(path);
+    store_sync_names(s);
     segment_close(g);
     return err;
 }
