@@ -61,8 +61,10 @@ fi
 find "$out" -mindepth 1 ! -name mutants.tsv -delete 2>/dev/null
 mkdir -p "$out/log" "$out/detail"
 log=$out/log
-# One more than there are CPUs, for some cases mostly wait.
-jobs=$(if [ -n "$light" ]; then echo 1; else echo $(($(how_many_jobs) + 1)); fi)
+# More than there are CPUs: bare, cases mostly wait; under tools, some do.
+cpus=$(how_many_jobs)
+jobs=$((cpus + 1)) bare_jobs=$((cpus * 2))
+[ -z "$light" ] || jobs=1 bare_jobs=1
 write_own_list
 say() {
     if [ -n "$quick" ]; then
@@ -123,24 +125,23 @@ FACTOR=1
 [ -n "$quick" ] || FACTOR=$(grading/calibrate.sh)
 if [ -n "$quick" ]; then
     alive=b
-elif [ -z "$alive" ]; then
-    alive=$(grading/canaries.sh "$log")
+else
+    [ -n "$alive" ] || alive=$(grading/canaries.sh "$log")
+    LIGHT_LIBC=$(light_libc)
 fi
 
 # ---- run ---------------------------------------------------------------------
 
-# The cases' files: on a RAM disk, and gone afterwards, also those of a case
-# that was ended.
-TMPDIR=$(mktemp -d "$(ram_disk)/grade.XXXXXX") || exit 1
-export TMPDIR
-trap 'rm -rf "$TMPDIR"' EXIT
-
+scratch grade
 outcomes=$out/outcomes.tsv
 : >"$outcomes"
+
 # run_plan PLAN-VARIABLES...: plans, runs, adds to the outcomes.
 run_plan() {
     plan logs="$log" stage="$stage" chosen="$cases" "$@" >"$out/plan"
-    build/tools/runner "$jobs" <"$out/plan" >"$out/last.tsv" || exit 1
+    local at_once=$jobs
+    [[ " $* " != *" tools=b "* ]] || at_once=$bare_jobs
+    build/tools/runner "$at_once" <"$out/plan" >"$out/last.tsv" || exit 1
     cat "$out/last.tsv" >>"$outcomes"
     cat "$out/plan" >>"$out/plans.tsv"
 }
@@ -149,8 +150,7 @@ run_plan() {
 passed_bare() {
     awk -F '\t' -v suffix="$1" '
         function ok(c) { return (c ":bare" suffix) in good }
-        FNR == NR { if ($2 == "exit" && $3 == 0 && $4 == "yes") good[$1]
-                    else if ($2 == "slow" && $3 == 0 && $4 == "yes") good[$1]
+        FNR == NR { if ($2 ~ /^(exit|slow)$/ && $3 == 0 && $4 == "yes") good[$1]
                     next }
         /^#/ || NF < 8 { next }
         index($4, "b") ? ok($1) : ($7 == "-" || ok($7)) { print $1 }

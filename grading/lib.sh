@@ -65,6 +65,34 @@ page_of() {
 # ram_disk: where files that are soon gone are quickest.
 ram_disk() { [ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}"; }
 
+# scratch NAME: the files of what runs from here on go to the RAM disk, and end
+# with this script, also those of a case that failed or was ended.
+scratch() {
+    TMPDIR=$(mktemp -d "$(ram_disk)/$1.XXXXXX") || exit 1
+    export TMPDIR
+    trap 'rm -rf "$TMPDIR"' EXIT
+}
+
+# light_libc: a directory with the C library that is here, but of its debug
+# information only the names that helgrind and the suppressions look for. To read
+# all of it takes valgrind longer than most cases run. Nothing, where that does not
+# work.
+light_libc() {
+    local libc=build/tools/lib/libc.so.6 of id
+    of=$(ldd build/tools/canary | awk '$1 == "libc.so.6" { print $3 }')
+    id=$(readelf -n "$of" 2>/dev/null | awk '/Build ID:/ { print $3 }')
+    mkdir -p "${libc%/*}"
+    id=${id:0:2}/${id:2}.debug
+    eu-unstrip -o "$libc.$$" "$of" "/usr/lib/debug/.build-id/$id" &&
+        strip -s -w -K '*pthread_*' -K '*sem_*' -K start_thread -K allocate_stack \
+            -K __tz_convert -R .note.gnu.build-id -R .gnu_debuglink "$libc.$$" &&
+        mv "$libc.$$" "$libc" &&
+        LD_LIBRARY_PATH=$PWD/${libc%/*} valgrind --command-line-only=yes -q \
+            --tool=helgrind --error-exitcode=99 build/tools/canary good >/dev/null &&
+        echo "$PWD/${libc%/*}"
+    rm -f "$libc.$$"
+} 2>/dev/null
+
 # live TEXT: what goes on just now, where a person looks; '' ends it.
 live() { [ ! -t 2 ] || printf '\r\033[K%s' "$1" >&2; }
 
@@ -98,6 +126,6 @@ build_quietly() (
 plan() {
     local args=()
     for v in "$@"; do args+=(-v "$v"); done
-    awk -v factor="${FACTOR:-1}" -v missing="${MISSING-}" "${args[@]}" -f grading/plan.awk \
-        grading/points.tsv grading/cases.tsv
+    awk -v factor="${FACTOR:-1}" -v missing="${MISSING-}" -v libc="${LIGHT_LIBC-}" \
+        "${args[@]}" -f grading/plan.awk grading/points.tsv grading/cases.tsv
 }

@@ -37,10 +37,14 @@ if ! build_quietly "$out/build.log" tools V="$variant" \
 fi
 write_own_list
 
+scratch one
 if [ "$tool" = replay ]; then
-    exec build/tools/explore --seed "$seed" -- \
+    build/tools/explore --seed "$seed" -- \
         "build/$variant/tests/$program" "${only#*/}" --patience 30
+    exit
 fi
+# As in a grading, whose verdict this must be able to repeat.
+[[ $tool != memcheck && $tool != helgrind ]] || LIGHT_LIBC=$(light_libc)
 plan only="$only" tools="$letter" logs="$out" >"$out/plan"
 if [ ! -s "$out/plan" ]; then
     # Not a tool of this case: asked for all the same.
@@ -61,6 +65,9 @@ if [ "$verdict" = PASS ]; then
     printf '  %s ms, of them %s ms CPU\n' "$wall" "$cpu"
     exit 0
 fi
+there="the output is"
+rmdir "$TMPDIR" 2>/dev/null || { mv "$TMPDIR" "$out/files" &&
+    there="the output, and the case's files, are"; }
 [ "$verdict" != NOT-WRITTEN ] || if [ "$summary" = "$task" ]; then
     summary="task $task is not written yet"
 else
@@ -74,5 +81,5 @@ else
 fi | awk -v wrapped='    ' -f grading/wrap.awk
 [[ $summary =~ ^schedule\ ([0-9]+): ]] &&
     echo "  draw it: make replay CASE=$only SEED=${BASH_REMATCH[1]}"
-[ "$verdict" = NOT-WRITTEN ] || echo "  all of the output is in $out/"
+[ "$verdict" = NOT-WRITTEN ] || echo "  all of $there in $out/"
 exit 1

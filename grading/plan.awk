@@ -2,20 +2,23 @@
 # knows how each tool is called.
 #
 #     awk -v tools=bm [-v stage=S] [-v only=CASE] [-v first=2 -v runs=3]
-#         [-v suffix=.ref] [-v wanted=FILE] [-v missing=FILE] -v logs=DIR -v factor=1
+#         [-v suffix=.ref] [-v wanted=FILE] [-v missing=FILE] [-v libc=DIR]
+#         -v logs=DIR -v factor=1
 #         -f plan.awk points.tsv cases.tsv
 #
 # A line of output is what grading/runner.c reads; its id is CASE:TOOL, with
-# ~K behind it for the K-th repetition (from `first` to `runs`). `wanted` has the cases to be planned
-# (all, when it is not given), and so has `chosen`: a case must be in both. `answers=1` plans nothing but prints, for each
-# chosen case, its line of cases.tsv. `missing` has the programs that cannot be
-# built here, and why: they are not run.
+# ~K behind it for the K-th repetition (from `first` to `runs`). `wanted` has the
+# cases to be planned (all, when it is not given), and so has `chosen`: a case
+# must be in both. `answers=1` plans nothing but prints, for each chosen case, its
+# line of cases.tsv. `missing` has the programs that cannot be built here, and
+# why: they are not run. `libc` is the directory that light_libc of lib.sh says.
 
 BEGIN {
     FS = OFS = "\t"
     n_tools = split("bare memcheck helgrind tsan explore", names, " ")
     split("b m h t x", letters, " ")
-    valgrind = "valgrind\t--command-line-only=yes\t--error-exitcode=99" \
+    valgrind = (libc == "" ? "" : "env\tLD_LIBRARY_PATH=" libc "\t") \
+        "valgrind\t--command-line-only=yes\t--error-exitcode=99" \
         "\t--trace-children=yes\t--num-callers=30"
     command["memcheck"] = valgrind "\t--tool=memcheck\t--fair-sched=yes"
     leaks["memcheck"] = "\t--track-fds=yes\t--leak-check=full" \

@@ -24,10 +24,12 @@ submission() {
     cp "$TOP"/stage1-pool/{channel,pool,pool_naive}.c "$S/stage1-pool/"
 }
 
-# grade_it OPTIONS: grades $S; the model is in $M.
+# grade_it OPTIONS: grades $S; the results are in $D, the model in $M. (Whose
+# folder is called like another's has the results elsewhere.)
 grade_it() {
     run "$TOP/grading/submission.sh" "$S" --no-speed --stage 1 "$@"
-    M=$TOP/build/submissions/$(basename "$S")/model.tsv
+    D=$TOP/$(sed -n 's,^results: \(.*\)/$,\1,p' <<<"$output")
+    M=$D/model.tsv
     [ -s "$M" ]
 }
 
@@ -109,6 +111,18 @@ points_of() {
     [[ $output == *"expected: 0"* ]]
     [[ $output == *"got:      -EAGAIN"* ]]
     [[ $output == *"tests/channel_test.c:"* ]]
+}
+
+@test "a case's files: to be looked at when it fails, else gone" {
+    planted durable-claimed-too-far
+    run make one CASE=log/layout
+    echo "$output"
+    [[ $output == *"the case's files, are in build/one/log.layout.bare/"* ]]
+    [ -n "$(find build/one/log.layout.bare/files -type f)" ]
+    patch -s -R -p1 <"$TOP/grading/mutants/durable-claimed-too-far.patch"
+    run make one CASE=log/layout
+    [[ $output == PASS* ]]
+    [ -z "$(find build/one -name files)" ]
 }
 
 @test "code that ends the process itself: that is said" {
@@ -247,7 +261,7 @@ C
     echo x >"$S/grading/points.tsv"
     echo x >"$S/stage1-pool/my dir/my_x.c"
     grade_it --quick
-    tree=$TOP/build/submissions/odd/tree
+    tree=$D/tree
     [[ $output == *"no regular file: stage1-pool/my_link.h"* ]]
     [[ $output == *"over 1 MiB: stage1-pool/my_huge.c"* ]]
     [ ! -e "$tree/stage1-pool/my_link.h" ]
@@ -265,11 +279,10 @@ C
 #include "build/tools/../../stage1-pool/pool.c"
 #endif
 END
-    run "$TOP/grading/submission.sh" "$S" --no-speed --stage 1 --quick
+    grade_it --quick
     echo "$output"
     [[ $output == *"includes what is not in the tree: stage1-pool/channel.c ("* ]]
     [[ $output == *"includes what is not in the tree: stage1-pool/pool.c ("* ]]
-    M=$(sed -n 's/^results: //p' <<<"$output")/model.tsv
     [[ $M == */Jane_Doe_s-* ]]
     [ "$(points_of 1.2)" = 0/"$(points_of 1.2 | cut -d/ -f2)" ]
     [ "$(points_of 1.1)" = "$(points_of 1.1 | cut -d/ -f2)"/"$(points_of 1.1 | cut -d/ -f2)" ]
@@ -281,7 +294,7 @@ END
         echo '/* nothing */' >"$S/stage1-pool/$f"
     done
     grade_it --quick
-    tree=$TOP/build/submissions/names/tree
+    tree=$D/tree
     [ -f "$tree/stage1-pool/my_Ring.c" ] && [ -f "$tree/stage1-pool/my_a-b.h" ]
     [[ $output == *"not taken, no name for a file of yours: stage1-pool/my_.hidden.c"* ]]
     mkdir "$BATS_TEST_TMPDIR/deep" && mv "$S" "$BATS_TEST_TMPDIR/deep/lab"
@@ -333,7 +346,6 @@ C
     submission shape
     sed -i 's/-EPIPE/-EINTR/' "$S/stage1-pool/channel.c"
     grade_it
-    D=$TOP/build/submissions/shape
     jq -e '.score >= 0 and .score < .max_score and (.tests | length) > 50
         and ([.tests[] | select(.name and .number and (.score | type) ==
             "number" and (.max_score | type) == "number" and

@@ -184,11 +184,15 @@ milliseconds() {
     echo $((s / 1000))
 }
 
+# library FILE [OPTION...]: of the C code on stdin, to come between a program and
+# the kernel.
+library() { gcc -shared -fPIC -o "$1" "${@:2}" -x c -; }
+
 # bad_sector NAME PAGE: a library, $BAD, which programs may be run with: the
 # page (4,096 bytes) of files that are called so cannot be read with pread.
 bad_sector() {
     BAD=$BATS_TEST_TMPDIR/bad.so
-    gcc -shared -fPIC -DNAME="\"$1\"" -DPAGE="$2" -o "$BAD" -x c - <<'C'
+    library "$BAD" -DNAME="\"$1\"" -DPAGE="$2" <<'C'
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>

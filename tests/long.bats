@@ -38,10 +38,9 @@ torture() {
     [[ ${lines[-1]} == "torture: 3 rounds, "*", 0 lost (durability always, "* ]]
 }
 
-# preload CODE: a library that comes between the server and the kernel.
+# preload <CODE: a library that comes between the server and the kernel.
 preload() {
-    cat >"$T/preload.c"
-    gcc -shared -fPIC -o "$T/preload.so" "$T/preload.c"
+    library "$T/preload.so"
     export TORTURE_PRELOAD=$T/preload.so
 }
 

@@ -4,7 +4,7 @@
  *
  * Below $TMPDIR, else on a RAM disk if there is one: what a case tests is the
  * calls, not the disk. A case that passes removes it. After one that fails it
- * stays, to be looked at; a grading has a TMPDIR of its own, and removes that.
+ * stays, to be looked at: `make one` says where. A grading removes it.
  */
 #ifndef TESTS_SCRATCH_H
 #define TESTS_SCRATCH_H
