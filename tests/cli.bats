@@ -437,12 +437,25 @@ END
     done
 }
 
-@test "a directory with somebody else's files is refused and left alone" {
-    mkdir "$D" && echo precious >"$D/letter.txt"
+@test "a store that has lost its marker is refused and left alone" {
+    mkdir "$D" && echo precious >"$D/00000007.log"
     unchanged kvs set key value
     refused 1
     unchanged try timeout 5 "$BIN/kvs-server" --addr 127.0.0.1:0 --dir "$D"
     refused 1
+}
+
+@test "other files in the directory are left alone" {
+    mkdir -p "$D/folder" "$D/folder.new" && echo precious >"$D/letter.txt"
+    touch "$D/server.log" "$D/draft.new" "$D/draft.hint"
+    start_server
+    client set key value && silent
+    stop_server
+    cd "$D"
+    [ "$("$BIN/kvs" get key)" = value ]
+    "$BIN/kvs" compact && "$BIN/kvs" verify >/dev/null
+    [ "$(<letter.txt)" = precious ] && [ -d folder ] && [ -e server.log ]
+    [ -d folder.new ] && [ -e draft.new ] && [ -e draft.hint ]
 }
 
 @test "more clients than --max-connections: one line, exit 1; later again" {
@@ -554,6 +567,33 @@ stuck_client() {
     [ "$status" -eq 0 ]
     [ $(($(milliseconds) - began)) -lt 3000 ]
     kvs get key && answered value
+}
+
+@test "SIGTERM while the store is being opened: exit 0 within 2 s" {
+    start_server
+    client set key value && silent
+    stop_server
+    library "$T/slow.so" <<'C'
+#include <unistd.h>
+int flock(int fd, int how)
+{
+    (void)fd, (void)how;
+    (void)!write(2, "opening\n", 8);
+    sleep(20);
+    return 0;
+}
+C
+    LD_PRELOAD=$T/slow.so ASAN_OPTIONS=verify_asan_link_order=0 \
+        "$BIN/kvs-server" --addr 127.0.0.1:0 --dir "$D" 2>"$T/slow.log" &
+    SERVER=$!
+    echo "$SERVER" >>"$T/servers"
+    soon grep -q opening "$T/slow.log"
+    began=$(milliseconds)
+    stop_server
+    [ "$status" -eq 0 ]
+    [ $(($(milliseconds) - began)) -lt 2000 ]
+    start_server
+    client get key && answered value
 }
 
 @test "a second signal ends the server at once" {
@@ -840,7 +880,7 @@ stuck_client() {
     fill 5
     name=$(basename "$(log_file)")
     damage $(($(offset_of key3value3) + 6))
-    gcc -shared -fPIC -o "$T/nodirs.so" -x c - <<'C'
+    library "$T/nodirs.so" <<'C'
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -995,6 +1035,55 @@ C
     build_own
     try "$T/own" "$D" && answered good
     kvs get key99 && answered key99 # and the programs read what it wrote
+}
+
+@test "libkvs.a: imkv allocates nothing after ht_init" {
+    local f counted=()
+    cat >"$T/own.c" <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "stage2-server/imkv.h"
+
+static unsigned calls;
+
+#define COUNTED(result, fn, params, args) \
+    result __real_##fn params; \
+    result __wrap_##fn params \
+    { \
+        calls++; \
+        return __real_##fn args; \
+    }
+COUNTED(void *, malloc, (size_t n), (n))
+COUNTED(void *, calloc, (size_t n, size_t m), (n, m))
+COUNTED(void *, realloc, (void *p, size_t n), (p, n))
+COUNTED(void *, aligned_alloc, (size_t a, size_t n), (a, n))
+COUNTED(int, posix_memalign, (void **p, size_t a, size_t n), (p, a, n))
+
+int main(void)
+{
+    char key[32], *val;
+
+    if (ht_init(512) != HT_INIT_OK)
+        return 1;
+    printf("%d ", calls > 0);
+    calls = 0;
+    for (int i = 0; i < 3000; i++) {
+        snprintf(key, sizeof key, "%d", i % 1000);
+        ht_insert(key, i % 2 ? "value" : "another, longer value");
+        ht_lookup(key, &val);
+        if (i % 3 == 0)
+            ht_delete(key);
+    }
+    printf("%u\n", calls);
+    return 0;
+}
+C
+    for f in malloc calloc realloc aligned_alloc posix_memalign; do
+        counted+=("-Wl,--wrap=$f")
+    done
+    build_own -pthread -Wall "${counted[@]}"
+    [ "$("$T/own")" = "1 0" ]
 }
 
 @test "libkvs.a: a program of imkv.h, compiled as the assignment does" {
