@@ -276,6 +276,16 @@ bool background_quiet(struct store *store)
     return quiet;
 }
 
+bool background_no_room(struct store *store)
+{
+    struct background *b = store->background;
+
+    mutex_lock(&b->lock);
+    bool full = b->full;
+    mutex_unlock(&b->lock);
+    return full;
+}
+
 void background_full(struct store *store)
 {
     mutex_lock(&store->background->lock);

@@ -16,7 +16,8 @@
  * room for less than 32 segments a file with no length but blocks,
  * KVS-RESERVE, holds a segment's worth of it; when a compaction finds no room,
  * it gives that back, and tries again. Until it has ended, changes are answered
- * -ENOSPC, or they would take the room.
+ * -ENOSPC, or they would take the room. (And if all the garbage is in the active
+ * segment, that is sealed first, with the reserve's room.)
  *
  * Errors:  0 or a negative errno.
  * Threads: any, but for start and stop.
@@ -38,6 +39,7 @@ void background_wake(struct store *store);
 
 /* Something is due, even if it is little: a change has found no room. */
 void background_full(struct store *store);
+bool background_no_room(struct store *store);
 
 /* The reserve was given back, for a compaction that runs: nobody else may
  * write. */

@@ -50,12 +50,13 @@ int compact_run(struct store *store, struct segment **inputs, size_t n);
  * (given: compact_due.c) */
 int compact_these(struct store *store, struct segment **inputs, size_t n);
 
-/* A compaction, if one is due: 1; 0 if none is.  (given with pick and run:
- * compact_due.c) */
+/* A compaction, if one is due: 1; 0 if none is. When a change has found no
+ * room and the garbage is in the active segment, that is sealed before.
+ * (given with pick and run: compact_due.c) */
 int compact_some(struct store *store);
 
-/* Compacts until nothing is left to gain. The caller is alone with it.
- * (given: compact_due.c) */
+/* Seals the active segment, if it has garbage, and compacts until nothing is left
+ * to gain. The caller is alone with it.  (given: compact_due.c) */
 int compact_all(struct store *store);
 
 #endif

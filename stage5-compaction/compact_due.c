@@ -11,6 +11,8 @@
  * garbage was a tombstone that somebody else pins, too. */
 enum { ROUNDS = 3 };
 
+enum { MUCH = 10 };     /* a tenth of the active segment */
+
 int compact_these(struct store *store, struct segment **inputs, size_t n)
 {
     int err = compact_run(store, inputs, n);
@@ -40,17 +42,57 @@ static int run_one(struct store *s, bool all)
     return 1;
 }
 
-int compact_some(struct store *store)
-{
-    return run_one(store, false);
-}
-
 static uint64_t garbage_of(struct store *s)
 {
     struct segments_sum sum;
 
     segments_sum(&s->set, &sum);
     return sum.bytes - sum.live;
+}
+
+/* ---- The active segment -------------------------------------------------- */
+
+static bool no_room(int err)
+{
+    return err == -ENOSPC || err == -EDQUOT;
+}
+
+static bool has_garbage(struct store *s, bool much)
+{
+    mutex_lock(&s->set.lock);
+    int64_t bytes = (int64_t)s->active->bytes, live = s->active->live;
+    mutex_unlock(&s->set.lock);
+    return bytes - live > (much ? bytes / MUCH : 0);
+}
+
+/* What it holds is compacted only once it is sealed. The mark at its end needs
+ * room: that of the reserve, if there is no other. 1: it was. */
+static int seal_garbage(struct store *s, bool much)
+{
+    int err = 0;
+
+    commit_enter(&s->commit);
+    bool seal = s->active && has_garbage(s, much);
+    if (seal)
+        err = store_seal_active(s);
+    if (no_room(err) && background_spend_reserve(s))
+        err = store_seal_active(s);
+    commit_leave(&s->commit);
+    return err ? err : seal;
+}
+
+/* ---- What is due --------------------------------------------------------- */
+
+int compact_some(struct store *store)
+{
+    int did = run_one(store, false);
+
+    if (did == 0 && background_no_room(store)) {
+        if (seal_garbage(store, true) == 1)
+            did = run_one(store, false);
+        background_spent(store);
+    }
+    return did;
 }
 
 /* Who asks for it by name gives those another chance that could not be read:
@@ -80,11 +122,27 @@ static int take_rounds(struct store *store)
     return 0;
 }
 
+/* If there was no room to seal the active one, there may be some now. */
+static int seal_and_take(struct store *store)
+{
+    int sealed = seal_garbage(store, false);
+
+    if (sealed < 0 && !no_room(sealed))
+        return sealed;
+    int err = take_rounds(store);
+    if (sealed < 0 && !err) {
+        sealed = seal_garbage(store, false);
+        err = sealed < 0 ? sealed : take_rounds(store);
+    }
+    background_spent(store);
+    return err;
+}
+
 int compact_all(struct store *store)
 {
     forgive(store);
     background_hold_hints(store);
-    int err = take_rounds(store);
+    int err = seal_and_take(store);
     background_let_hints(store);
     return err;
 }

@@ -68,26 +68,26 @@ int store_get(struct store *store, struct slice key, struct buf *value)
 
 /* ---- Writing ------------------------------------------------------------- */
 
-/* The active segment is full. All of it is on the disk before the next one
- * has a record: so only the last one can lose something. If there is no room
- * for the mark at its end, it stays the active one. */
-static int seal_active(struct store *s)
+/* All of it is on the disk before the next one has a record: so only the last
+ * one can lose something. */
+int store_seal_active(struct store *store)
 {
-    int err = store_sync_active(s);
+    struct segment *active = store->active;
+    int err = store_sync_active(store);
 
     if (!err)
-        err = log_mark(s->active->log);
+        err = log_mark(active->log);
     if (err)
         return err;
-    err = segment_seal(s->active);
+    err = segment_seal(active);
     if (err)
-        return store_fail(s, err);
-    mutex_lock(&s->set.lock);
-    s->active->sealed = true;
-    mutex_unlock(&s->set.lock);
-    s->active = NULL;
-    background_judge(s);
-    background_wake(s);
+        return store_fail(store, err);
+    mutex_lock(&store->set.lock);
+    active->sealed = true;
+    mutex_unlock(&store->set.lock);
+    store->active = NULL;
+    background_judge(store);
+    background_wake(store);
     return 0;
 }
 
@@ -134,7 +134,7 @@ int store_write(struct store *store, struct record *records, size_t n,
     int err = 0;
 
     if (store->active && is_full(store, records, n))
-        err = seal_active(store);
+        err = store_seal_active(store);
     if (!err && !store->active)
         err = begin_active(store);
     if (!err)
@@ -250,15 +250,6 @@ int store_sync(struct store *store)
     return store_failed(store) ? -EROFS : store_make_durable(store);
 }
 
-static bool has_garbage(struct store *s)
-{
-    mutex_lock(&s->set.lock);
-    bool has = (int64_t)s->active->bytes > s->active->live;
-    mutex_unlock(&s->set.lock);
-    return has;
-}
-
-/* The active segment is sealed first, if it has garbage. */
 int store_compact(struct store *store)
 {
     if (store->options.read_only || store_failed(store))
@@ -266,12 +257,7 @@ int store_compact(struct store *store)
     int err = background_enter(store);
     if (err)
         return err;
-    commit_enter(&store->commit);
-    if (store->active && has_garbage(store))
-        err = seal_active(store);
-    commit_leave(&store->commit);
-    if (!err)
-        err = compact_all(store);
+    err = compact_all(store);
     if (!err && store_failed(store))
         err = -EROFS;       /* the inputs' names may come back */
     background_leave(store);

@@ -74,6 +74,11 @@ int store_read(struct store *store, struct slice key,
 int store_write(struct store *store, struct record *records, size_t n,
                 struct log_position *positions);
 
+/* The leader's: the active segment ends, all of it on the disk; the next change
+ * begins another. -ENOSPC, -EDQUOT: there is no room for the mark at its end, it
+ * stays the active one.  (5.5) */
+int store_seal_active(struct store *store);
+
 /* The leader's, inside the epoch: a record that was written reaches the
  * index.  (5.5) */
 int store_learn(struct store *store, const struct record *record,

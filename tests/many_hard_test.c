@@ -652,6 +652,81 @@ static void no_room(const struct run *run)
     rig_leave(&r);
 }
 
+/* ---- all the garbage is in the active segment ---------------------------- */
+
+static void full_rig(struct rig *r)
+{
+    rig_make(r, (struct store_options){ .segment_size = 1 << 20 });
+    for (unsigned version = 0; version < 8; version++)
+        set_all(r, version);
+    expect_int("segments", (int)rig_segments(r, false), 1);
+}
+
+/* store_compact while the first writes (all of them: 0) find no room. */
+static int compact_full(struct rig *r, unsigned writes)
+{
+    struct crash_fault full = { CRASH_WRITE, CRASH_FAIL, ENOSPC, 1, writes };
+
+    crash_count();
+    crash_fault(&full);
+    int err = rig_compact(r);
+    expect_true("writes that met a full disk", crash_fault_hits() > 0);
+    crash_fault(NULL);
+    crash_stop();
+    return err;
+}
+
+static void full_active(const struct run *run)
+{
+    struct rig r;
+    char path[120];
+
+    (void)run;
+    full_rig(&r);
+    reserve_path(path, &r);
+    expect_int("I13: no room for the mark at the active segment's end",
+               compact_full(&r, 0), -ENOSPC);
+    check_set("I13: it serves on", &r, 7);
+    write_file(path, "", 0);
+    expect_int("I13: a reserve, and no room else, not even for a mark",
+               compact_full(&r, 1), 0);
+    expect_true("I13: the reserve is spent", !has_reserve(&r));
+    expect_int("garbage behind it", (int)rig_stats(&r).dead_bytes, 0);
+    expect_int("I13: a set after it", rig_put(&r, "more", "x"), 0);
+    check_set("I7: after it", &r, 7);
+    rig_close(&r);
+    rig_open(&r);
+    check_set("I7: after it and a restart", &r, 7);
+    rig_leave(&r);
+}
+
+static bool no_garbage(void *arg)
+{
+    struct rig *r = arg;
+
+    return rig_stats(r).dead_bytes == 0;
+}
+
+/* Nobody asks for a compaction; a set finds no room. */
+static void full_by_itself(const struct run *run)
+{
+    struct crash_fault once = { CRASH_WRITE, CRASH_FAIL, ENOSPC, 1, 1 };
+    struct rig r;
+
+    (void)run;
+    full_rig(&r);
+    crash_count();
+    crash_fault(&once);
+    expect_int("a set on a full disk", rig_put(&r, "more", "x"), -ENOSPC);
+    expect_soon("I13: a change found no room; all the garbage is in the active "
+                "segment", "it is sealed and compacted", no_garbage, &r);
+    crash_fault(NULL);
+    crash_stop();
+    expect_int("I13: a set after it", rig_put(&r, "more", "x"), 0);
+    check_set("I7: after it", &r, 7);
+    rig_leave(&r);
+}
+
 /* Another's change makes a file, and its sync of the directory is the one that
  * fails: which the kernel says once, to nobody else. */
 struct other {
@@ -756,6 +831,8 @@ const struct test_case many_hard_cases[] = {
     { "cannot_look_up", cannot_look_up, 0 },
     { "blames_the_output", blames_the_output, 2000 },
     { "no_room", no_room, 0 },
+    { "full_active", full_active, 0 },
+    { "full_by_itself", full_by_itself, 0 },
     { "told_once", told_once, 0 },
     { "empty_reserve", empty_reserve, 40 },
     { NULL, NULL, 0 },

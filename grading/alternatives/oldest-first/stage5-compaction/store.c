@@ -321,7 +321,7 @@ static int next_segment(struct store *s)
     return err;
 }
 
-static int end_segment(struct store *s)
+int store_seal_active(struct store *s)
 {
     struct segment *g = s->active;
     int err = store_sync_active(s);
@@ -359,7 +359,7 @@ static int place_records(struct store *s, struct record *records, size_t n,
     int err = 0;
 
     if (s->active && !fits(s->active, records, n, s->options.segment_size))
-        err = end_segment(s);
+        err = store_seal_active(s);
     if (!err && !s->active)
         err = next_segment(s);
     return err ? err : segment_append(s->active, records, n, positions,
@@ -465,12 +465,7 @@ int store_compact(struct store *store)
         err = background_enter(store);
     if (err)
         return err;
-    commit_enter(&store->commit);
-    if (store->active && store->active->bytes > 0)
-        err = end_segment(store);
-    commit_leave(&store->commit);
-    if (!err)
-        err = compact_all(store);
+    err = compact_all(store);
     background_leave(store);
     if (epoch_reclaim(store->set.epoch) > 0)
         background_wake(store);
