@@ -86,7 +86,9 @@ static int write_lines(int fd, const char *engine, unsigned format)
     return err;
 }
 
-/* Whole or not at all: to another name, synced, renamed. */
+/* Whole or not at all: to another name, synced, renamed. After an error another
+ * one may be there than the caller found, and not be on the disk: who opens the
+ * store next would not know that. So the caller puts back what was there. */
 static int write_marker(const struct dir *dir, const char *engine,
                         unsigned format)
 {
@@ -119,13 +121,14 @@ static int sync_parent(int fd)
     return err;
 }
 
-static int open_directory(const char *path, bool make)
+static int open_directory(const char *path, bool make, bool *made)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     if (fd >= 0 || errno != ENOENT || !make)
         return fd < 0 ? -errno : fd;
-    if (mkdir(path, 0777) != 0 && errno != EEXIST)
+    *made = mkdir(path, 0777) == 0;
+    if (!*made && errno != EEXIST)
         return -errno;
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
@@ -168,6 +171,8 @@ static int check_or_make(struct dir *dir, const char *engine, unsigned format,
             err = sync_parent(dir->fd);
         if (!err)
             err = write_marker(dir, engine, format);
+        if (err)
+            unlinkat(dir->fd, DIR_MARKER, 0);
         dir->is_new = err == 0;
         dir->format = format;
         snprintf(dir->engine, sizeof dir->engine, "%s", engine);
@@ -186,23 +191,26 @@ static int check_or_make(struct dir *dir, const char *engine, unsigned format,
 int dir_open(struct dir *dir, const char *path, const char *engine,
              unsigned format, bool read_only)
 {
-    struct dir made = { 0 };
+    struct dir opened = { 0 };
+    bool made = false;
 
     if (strlen(engine) >= DIR_ENGINE_MAX)
         return -EINVAL;
-    made.fd = open_directory(path, !read_only);
-    if (made.fd < 0)
-        return made.fd;
+    opened.fd = open_directory(path, !read_only, &made);
+    if (opened.fd < 0)
+        return opened.fd;
     int err = 0;
-    if (flock(made.fd, LOCK_EX | LOCK_NB) != 0)
+    if (flock(opened.fd, LOCK_EX | LOCK_NB) != 0)
         err = errno == EWOULDBLOCK ? -EBUSY : -errno;
     if (!err)
-        err = check_or_make(&made, engine, format, read_only);
+        err = check_or_make(&opened, engine, format, read_only);
     if (err) {
-        close(made.fd);
+        if (made)
+            rmdir(path);    /* its name, too, may not be on the disk */
+        close(opened.fd);
         return err;
     }
-    *dir = made;
+    *dir = opened;
     return 0;
 }
 
@@ -210,7 +218,9 @@ int dir_set_format(struct dir *dir, unsigned format)
 {
     int err = write_marker(dir, dir->engine, format);
 
-    if (!err)
+    if (err)
+        write_marker(dir, dir->engine, dir->format);
+    else
         dir->format = format;
     return err;
 }

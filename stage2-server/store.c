@@ -967,7 +967,9 @@ static int open_log(struct store *s)
     log = &s->logs[s->generation % 2];
     if (none) {
         err = log_open(log, path.text, LOG_CREATE);
-        return err ? err : dir_sync(&s->dir);
+        if (!err && (err = dir_sync(&s->dir)) != 0)
+            unlink(path.text);  /* or the next process takes it for durable */
+        return err;
     }
     err = log_open(log, path.text,
                    s->options.read_only ? LOG_READ : LOG_WRITE);

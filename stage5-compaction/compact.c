@@ -15,7 +15,7 @@
  *   rename, sync    it has its name.           Both there: the copy names its
  *                   inputs, so at opening they are dropped.
  *   switch          the index moves.           As before.
- *   unlink, sync    the inputs go. Until that is on the disk the copy must
+ *   remove, sync    the inputs go. Until that is on the disk the copy must
  *                   stay, for it names them: it is busy so long.
  *   retire          readers that still have an input go on reading it.
  */
@@ -318,29 +318,15 @@ static int switch_index(struct compaction *c)
 
 /* ---- The end of the inputs ----------------------------------------------- */
 
-static int unlink_inputs(struct compaction *c)
-{
-    struct store *s = c->store;
-    char name[DIR_NAME_MAX];
-    int err = 0;
-
-    for (size_t i = 0; i < c->n; i++) {
-        dir_log_name(name, c->inputs[i]->generation);
-        if (unlinkat(s->dir.fd, name, 0) != 0 && errno != ENOENT)
-            err = -errno;
-        hint_name(name, c->inputs[i]->generation);
-        unlinkat(s->dir.fd, name, 0);
-    }
-    int sync = store_sync_names(s);
-    return err ? err : sync;
-}
-
 /* An input that could not be removed is of no harm as long as the output
  * stays, which names it: so that stays. */
 static void end_inputs(struct compaction *c)
 {
-    bool gone = unlink_inputs(c) == 0;
+    uint64_t generations[COMPACT_INPUTS];
 
+    for (size_t i = 0; i < c->n; i++)
+        generations[i] = c->inputs[i]->generation;
+    bool gone = store_remove_logs(c->store, generations, c->n) == 0;
     for (size_t i = 0; i < c->n; i++)
         segments_remove(&c->store->set, c->inputs[i]);
     epoch_reclaim(c->store->set.epoch);     /* descriptors are few */

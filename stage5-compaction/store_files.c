@@ -1,7 +1,7 @@
 /* store_files.c -- given. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,12 +57,54 @@ int store_logs(struct store *store, uint64_t **logs, size_t *n)
     return 0;
 }
 
-/* ---- What does not count ------------------------------------------------- */
+/* ---- Removing logs ------------------------------------------------------- */
 
-struct clearing {
-    struct store *store;
-    bool removed;
-};
+/* NAME becomes NAME.new, which nobody believes, or the other way round. */
+static int set_aside(struct store *s, uint64_t generation, bool back)
+{
+    char name[DIR_NAME_MAX], aside[DIR_NAME_MAX + sizeof DIR_NEW];
+
+    dir_log_name(name, generation);
+    snprintf(aside, sizeof aside, "%s%s", name, DIR_NEW);
+    if (renameat(s->dir.fd, back ? aside : name, s->dir.fd,
+                 back ? name : aside) != 0 && errno != ENOENT)
+        return -errno;
+    return 0;
+}
+
+static void unlink_aside(struct store *s, uint64_t generation)
+{
+    char name[DIR_NAME_MAX], aside[DIR_NAME_MAX + sizeof DIR_NEW];
+
+    dir_log_name(name, generation);
+    snprintf(aside, sizeof aside, "%s%s", name, DIR_NEW);
+    unlinkat(s->dir.fd, aside, 0);
+    hint_name(name, generation);
+    unlinkat(s->dir.fd, name, 0);
+}
+
+/* What was unlinked is gone; a rename can be taken back, and must be when it may
+ * never reach the disk: else they would come back when the power fails, unknown
+ * to those who have seen that they were gone. */
+int store_remove_logs(struct store *store, const uint64_t *generations,
+                      size_t n)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        int here = set_aside(store, generations[i], false);
+        err = err ? err : here;
+    }
+    int sync = store_sync_names(store);
+    for (size_t i = 0; i < n; i++)
+        if (sync)
+            set_aside(store, generations[i], true);
+        else
+            unlink_aside(store, generations[i]);
+    return err ? err : sync;
+}
+
+/* ---- What does not count ------------------------------------------------- */
 
 static bool has_segment(const struct store *s, uint64_t generation)
 {
@@ -73,26 +115,39 @@ static bool has_segment(const struct store *s, uint64_t generation)
     return g != NULL;
 }
 
-/* Files that do not count: of compactions and segments that were interrupted,
- * replaced logs, hints without a log. */
+/* Replaced logs, and those whose making was interrupted. */
+static int remove_logs_that_do_not_count(struct store *s)
+{
+    uint64_t *logs;
+    size_t n, left = 0;
+    int err = store_logs(s, &logs, &n);
+
+    if (err)
+        return err;
+    for (size_t i = 0; i < n; i++)
+        if (!has_segment(s, logs[i]))
+            logs[left++] = logs[i];
+    err = left > 0 ? store_remove_logs(s, logs, left) : 0;
+    free(logs);
+    return err;
+}
+
+/* If they come back, they are removed again. */
 static int remove_leftover(void *arg, const char *name)
 {
-    struct clearing *c = arg;
-    uint64_t log = dir_log_generation(name), hint = hint_generation(name);
+    struct store *s = arg;
+    uint64_t hint = hint_generation(name);
 
-    if (!dir_is_unfinished(name) && (log == 0 || has_segment(c->store, log)) &&
-        (hint == 0 || has_segment(c->store, hint)))
+    if (!dir_is_unfinished(name) && (hint == 0 || has_segment(s, hint)))
         return 0;
-    c->removed = true;
-    return unlinkat(c->store->dir.fd, name, 0) == 0 ? 0 : -errno;
+    return unlinkat(s->dir.fd, name, 0) == 0 ? 0 : -errno;
 }
 
 int store_remove_leftovers(struct store *store)
 {
-    struct clearing c = { .store = store };
-    int err = dir_each(&store->dir, remove_leftover, &c);
+    int err = remove_logs_that_do_not_count(store);
 
-    return !err && c.removed ? dir_sync(&store->dir) : err;
+    return err ? err : dir_each(&store->dir, remove_leftover, store);
 }
 
 /* ---- Sizes --------------------------------------------------------------- */

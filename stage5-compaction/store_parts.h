@@ -127,9 +127,15 @@ int store_make_durable(struct store *store);
  * *logs: the caller frees it. */
 int store_logs(struct store *store, uint64_t **logs, size_t *n);
 
+/* Removes the logs of these generations, and their hints, for good: they are not
+ * on the disk any more. On an error some may be there still, or again; if a sync
+ * has failed, all of them are: who opens the store next must know that they may
+ * come back. */
+int store_remove_logs(struct store *store, const uint64_t *generations,
+                      size_t n);
+
 /* Removes what does not count: of compactions and segments that were
- * interrupted, logs that are not in the set, hints without a log. Then syncs
- * the directory, if there was something. */
+ * interrupted, logs that are not in the set, hints without a log. */
 int store_remove_leftovers(struct store *store);
 
 uint64_t store_disk_bytes(struct store *store);

@@ -248,20 +248,43 @@ struct doubtful {
     enum store_durability d;
     size_t segment_size;        /* of this life, and of the last one */
     bool compacts;
+    bool makes;                 /* the store; else a killed process has */
+    bool removes;               /* and only then syncs fail */
 };
 
-/* Opens what a killed process has left, changes it, closes it; its at-th sync
- * fails. False: it had fewer. */
+static int removes_one(struct user *u)
+{
+    int err = user_set(u, 8, 200);
+
+    if (!err)
+        err = user_set(u, 9, 201);
+    return err ? err : user_remove(u, 8);
+}
+
+static int sets_again(struct user *u)
+{
+    int err = user_set(u, 8, 200);
+
+    if (!err)
+        err = user_sync(u);
+    return err ? err : user_set(u, 8, 215);
+}
+
+/* Opens the store, changes it, closes it; its at-th sync fails. False: it had
+ * fewer. */
 static bool doubtful_life(const struct doubtful *life, const char *root,
                           unsigned at)
 {
     struct crash_fault fault = { CRASH_SYNC, CRASH_FAIL, EIO, at, 1 };
     struct user u = { .stream = 1 };
 
-    crash_fault(&fault);
+    crash_fault(life->removes ? NULL : &fault);
     if (user_open(&u, root, life->d, life->segment_size) == 0) {
-        if (user_set(&u, 8, 200) == 0 && user_sync(&u) == 0 &&
-            user_set(&u, 8, 215) == 0 && life->compacts)
+        int err = life->removes ? removes_one(&u) : sets_again(&u);
+
+        if (life->removes)
+            crash_fault(&fault);
+        if (!err && life->compacts)
             user_compact(&u);
         user_close(&u);
     }
@@ -290,6 +313,15 @@ static void last_small_life(struct user *u, const char *root)
     sets_two(u, root, SMALL);
 }
 
+/* What the life before has compacted, this one compacts away. */
+static void last_compacting_life(struct user *u, const char *root)
+{
+    sets_two(u, root, SMALL);
+    u->stream = 1;
+    expect_int("store_set", user_set(u, 9, 208), 0);
+    expect_int("store_compact", user_compact(u), 0);
+}
+
 /* To the kernel all pages are clean then. Who opens the store next must not
  * build on what is not on the disk. */
 static bool built_on_doubt(const struct run *run, const struct doubtful *life,
@@ -301,16 +333,24 @@ static bool built_on_doubt(const struct run *run, const struct doubtful *life,
 
     scratch_make(root);
     crash_record(root);
-    in_child(careless_life, root);
+    if (!life->makes)
+        in_child(careless_life, root);
     bool hit = doubtful_life(life, root, at);
     size_t from = crash_events();
-    in_child(life->segment_size == SMALL ? last_small_life : last_life, root);
+    in_child(life->removes                 ? last_compacting_life
+             : life->segment_size == SMALL ? last_small_life
+                                           : last_life, root);
     crash_stop();
     crash_remove(root);
-    snprintf(tried, sizeof tried, "sync %u fails (opened%s, segments of %zu "
-             "bytes%s); the next process sets two keys", at,
+    if (life->removes)      /* there are many moments: the last one */
+        from = crash_events() - 1;
+    snprintf(tried, sizeof tried, "sync %u%s fails (%s%s, segments of %zu "
+             "bytes%s); the next process sets two keys%s", at,
+             life->removes ? " of the compaction" : "",
+             life->makes ? "made" : "opened",
              life->d == STORE_NONE ? "" : ", STORE_ALWAYS",
-             life->segment_size, life->compacts ? ", compacted" : "");
+             life->segment_size, life->compacts ? ", compacted" : "",
+             life->removes ? ", and compacts" : "");
     crash_expect(&(struct crash_plan){
         .look = store_look, .arg = &looker, .power = true, .one_cut = true,
         .seed = run->seed, .per_moment = (unsigned)run->size, .from = from,
@@ -333,17 +373,19 @@ static void after_failed_sync(const struct run *run)
 {
     expect_true("opening syncs what a killed process has left; so do "
                 "store_sync, store_close",
-                syncs_failed(run, &(struct doubtful){ STORE_NONE, 0, false })
+                syncs_failed(run, &(struct doubtful){ .d = STORE_NONE })
                 > 2);
     expect_true("and each set under STORE_ALWAYS",
-                syncs_failed(run, &(struct doubtful){ STORE_ALWAYS, 0, false })
+                syncs_failed(run, &(struct doubtful){ .d = STORE_ALWAYS })
                 > 2);
+    expect_true("so does who makes a store",
+                syncs_failed(run, &(struct doubtful){ .makes = true }) > 3);
 }
 
 /* Each set ends a segment. */
 static void after_failed_seal(const struct run *run)
 {
-    struct doubtful life = { STORE_ALWAYS, SMALL, false };
+    struct doubtful life = { .d = STORE_ALWAYS, .segment_size = SMALL };
 
     expect_true("each set under STORE_ALWAYS syncs",
                 syncs_failed(run, &life) > 2);
@@ -351,9 +393,12 @@ static void after_failed_seal(const struct run *run)
 
 static void after_failed_compaction(const struct run *run)
 {
-    struct doubtful life = { STORE_ALWAYS, 0, true };
+    struct doubtful life = { .d = STORE_ALWAYS, .compacts = true };
+    struct doubtful removes = { STORE_ALWAYS, SMALL, .compacts = true,
+                                .makes = false, .removes = true };
 
     expect_true("a compaction syncs", syncs_failed(run, &life) > 4);
+    expect_true("and so after a remove", syncs_failed(run, &removes) > 2);
 }
 
 /* ---- 2.7: several at once, under STORE_ALWAYS ---------------------------- */

@@ -135,6 +135,23 @@ static void stage2_opens(const struct run *run)
     rig_leave(&r);
 }
 
+/* A format that may never reach the disk is taken back. */
+static void upgrade_in_doubt(const char *path)
+{
+    struct crash_fault names = { CRASH_SYNC, CRASH_FAIL, EIO, 2, 1 };
+    struct dir dir;
+
+    expect_int("dir_open", dir_open(&dir, path, "kvs", 1, false), 0);
+    crash_count();
+    crash_fault(&names);
+    expect_int("dir_set_format, the directory's sync fails",
+               dir_set_format(&dir, STORE_FORMAT), -EIO);
+    crash_fault(NULL);
+    crash_stop();
+    dir_close(&dir);
+    expect_int("the format in the marker", marker_format(path), 1);
+}
+
 /* Stage 2's programs leave it alone from then on. */
 static void stage2_refuses(const struct run *run)
 {
@@ -145,6 +162,7 @@ static void stage2_refuses(const struct run *run)
     scratch_make(r.dir);
     copy_data(DIR_MARKER, r.dir);
     copy_data("00000002.log", r.dir);
+    upgrade_in_doubt(r.dir);
     rig_open(&r);
     check_stage2(&r, "two");
     rig_close(&r);

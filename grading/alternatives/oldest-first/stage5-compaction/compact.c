@@ -238,22 +238,16 @@ static int do_steps(struct work *w)
 static void remove_inputs(struct work *w)
 {
     struct store *s = w->store;
-    char file[DIR_NAME_MAX];
-    bool gone = true;
+    uint64_t generations[COMPACT_INPUTS];
 
     hint_save(&w->copies.hint, &s->dir, w->to->generation, w->to->salt,
               segment_end(w->to));
-    for (size_t i = 0; i < w->n; i++) {
-        dir_log_name(file, w->inputs[i]->generation);
-        if (unlinkat(s->dir.fd, file, 0) != 0)
-            gone = gone && errno == ENOENT;
-        hint_name(file, w->inputs[i]->generation);
-        unlinkat(s->dir.fd, file, 0);
-    }
-    int err = store_sync_names(s);
+    for (size_t i = 0; i < w->n; i++)
+        generations[i] = w->inputs[i]->generation;
+    int err = store_remove_logs(s, generations, w->n);
     for (size_t i = 0; i < w->n; i++)
         segments_remove(&s->set, w->inputs[i]);
-    if (gone && !err)       /* else it must stay: it names them */
+    if (!err)       /* else it must stay: it names them */
         segments_put_back(&s->set, &w->to, 1);
     epoch_reclaim(s->set.epoch);
 }

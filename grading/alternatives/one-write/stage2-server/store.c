@@ -912,7 +912,9 @@ static int open_generation(struct store *s, enum log_mode mode)
 static int open_log(struct store *s)
 {
     bool read_only = s->options.read_only;
+    char name[DIR_NAME_MAX];
     int err = dir_each(&s->dir, newest, &s->generation);
+    bool made = !err && s->generation == 0;
 
     if (err)
         return err;
@@ -927,6 +929,10 @@ static int open_log(struct store *s)
     if (err || read_only)
         return err;
     err = dir_sync(&s->dir);
+    if (err && made) {
+        dir_log_name(name, s->generation);
+        unlinkat(s->dir.fd, name, 0);   /* nobody knows whether it is on the disk */
+    }
     return err ? err : dir_each(&s->dir, clear_away, s);
 }
 
