@@ -11,6 +11,7 @@
 
 enum {
     THREADS = 8,
+    WORTH = 64 * 1024,      /* bytes: about what is read while one starts */
     TOMB = -1,              /* a place's value_len: there is no value */
     PROGRESS = 4 * 1024 * 1024, /* bytes from one report to the next */
     PER_BUCKET = 6          /* entries: what a line of table_lf.c holds */
@@ -57,21 +58,32 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* As many threads as help; the caller is one of them, so that it goes on
- * where none can be had. The first error in the order of the parts. */
+/* As many threads as help: a thread has a part, a CPU, and so much to read that
+ * it is worth its making. */
+static size_t threads_that_help(const struct loading *l)
+{
+    uint64_t n = l->of / WORTH + 1;
+
+    n = n < THREADS ? n : THREADS;
+    n = n < l->n ? n : l->n;
+    if (n > 1) {
+        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        n = cpus < 1 ? 1 : n < (uint64_t)cpus ? n : (uint64_t)cpus;
+    }
+    return (size_t)n;
+}
+
+/* The caller is one of the threads, so that it goes on where none can be had.
+ * The first error in the order of the parts. */
 static int for_each_part(struct loading *l,
                          int (*pass)(struct loading *, struct part *))
 {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     pthread_t threads[THREADS];
-    size_t more = cpus > THREADS ? THREADS : cpus > 1 ? (size_t)cpus : 1;
-    size_t started = 0;
+    size_t help = threads_that_help(l), started = 0;
 
     l->pass = pass;
     l->next = 0;
-    if (more > l->n)
-        more = l->n;
-    while (started + 1 < more &&
+    while (started + 1 < help &&
            thread_create(&threads[started], work, l) == 0)
         started++;
     work(l);
