@@ -192,7 +192,7 @@ int dir_open(struct dir *dir, const char *path, const char *engine,
              unsigned format, bool read_only)
 {
     struct dir opened = { 0 };
-    bool made = false;
+    bool made = false, locked = false;
 
     if (strlen(engine) >= DIR_ENGINE_MAX)
         return -EINVAL;
@@ -202,10 +202,11 @@ int dir_open(struct dir *dir, const char *path, const char *engine,
     int err = 0;
     if (flock(opened.fd, LOCK_EX | LOCK_NB) != 0)
         err = errno == EWOULDBLOCK ? -EBUSY : -errno;
+    locked = !err;
     if (!err)
         err = check_or_make(&opened, engine, format, read_only);
     if (err) {
-        if (made)
+        if (made && locked)
             rmdir(path);    /* its name, too, may not be on the disk */
         close(opened.fd);
         return err;
@@ -262,6 +263,49 @@ bool dir_is_unfinished(const char *name)
 {
     return ends_in(name, DIR_NEW) &&
            (is_numbered(name) || strcmp(name, DIR_MARKER DIR_NEW) == 0);
+}
+
+/* NAME becomes NAME.new, which nobody believes, or the other way round. */
+static int set_aside(const struct dir *dir, uint64_t generation, bool back)
+{
+    char name[DIR_NAME_MAX], aside[DIR_NAME_MAX + sizeof DIR_NEW];
+
+    dir_log_name(name, generation);
+    snprintf(aside, sizeof aside, "%s%s", name, DIR_NEW);
+    if (renameat(dir->fd, back ? aside : name, dir->fd, back ? name : aside)
+            != 0 && errno != ENOENT)
+        return -errno;
+    return 0;
+}
+
+static void drop_aside(const struct dir *dir, uint64_t generation)
+{
+    char aside[DIR_NAME_MAX + sizeof DIR_NEW];
+
+    dir_log_name(aside, generation);
+    strcat(aside, DIR_NEW);
+    unlinkat(dir->fd, aside, 0);
+}
+
+/* What was unlinked is gone. A rename can be taken back, and must be when it
+ * may never reach the disk: else the logs would come back when the power fails,
+ * unknown to those who have seen that they were gone. */
+int dir_remove_logs(const struct dir *dir, const uint64_t *generations,
+                    size_t n, dir_sync_fn *sync, void *arg)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        int here = set_aside(dir, generations[i], false);
+        err = err ? err : here;
+    }
+    int failed = sync(arg);
+    for (size_t i = 0; i < n; i++)
+        if (failed)
+            set_aside(dir, generations[i], true);
+        else
+            drop_aside(dir, generations[i]);
+    return err ? err : failed;
 }
 
 int dir_each(const struct dir *dir, dir_name_fn *fn, void *arg)

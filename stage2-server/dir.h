@@ -15,7 +15,7 @@
  *
  * Logs have generations: 00000001.log, then, when a compaction has written
  * the data anew, 00000002.log, and so on; a number is never used again. What
- * is being written and not yet to be believed ends in .new. Names that begin so,
+ * is being written, so not yet to be believed, or removed, ends in .new. Names that begin so,
  * or with KVS-, are the store's; other files may lie beside them, and stay.
  *
  * Errors:  0 or a negative errno
@@ -56,7 +56,8 @@ int dir_engine(const char *path, char engine[DIR_ENGINE_MAX]);
 int dir_open(struct dir *dir, const char *path, const char *engine,
              unsigned format, bool read_only);
 
-/* The marker says from now on that the directory has that format. */
+/* The marker says from now on that the directory has that format; on an error,
+ * as before. */
 int dir_set_format(struct dir *dir, unsigned format);
 
 /* Lets the lock go. */
@@ -71,9 +72,17 @@ void dir_log_name(char name[DIR_NAME_MAX], uint64_t generation);
 /* The generation of the log of that name; 0 if it is no log's name. */
 uint64_t dir_log_generation(const char *name);
 
-/* Whether that is a file of the store's own that was being written: nobody will
- * go on with it. */
+/* Whether that is a file of the store's own that was being written, or removed:
+ * nobody will go on with it. */
 bool dir_is_unfinished(const char *name);
+
+/* Removes logs for good: they are not on the disk any more. sync(arg) is to
+ * sync the directory; if it fails, all are there again, for whoever opens the
+ * store next must know that they may come back. After another error some are
+ * there. */
+typedef int dir_sync_fn(void *arg);
+int dir_remove_logs(const struct dir *dir, const uint64_t *generations,
+                    size_t n, dir_sync_fn *sync, void *arg);
 
 /* Calls fn with each name in the directory but "." and "..", in no order; it
  * may remove that file. An answer other than 0 ends it and is answered. */

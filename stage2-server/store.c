@@ -756,20 +756,24 @@ static void put_log(struct store *s, struct log_file *log)
     view_leave(s);
 }
 
+static int sync_dir(void *dir)
+{
+    return dir_sync(dir);
+}
+
 /* When nobody can have a place in it any more. */
 static void retire_locked(struct store *s)
 {
-    struct path path;
+    uint64_t retired = s->generation;
 
-    path_of(s, s->generation, "", &path);
     view_take(s);
     struct log_file *old = log_locked(s);
     s->logs[s->generation % 2] = NULL;
     s->generation++;
     view_leave(s);
     log_close(old);
-    unlink(path.text);
-    dir_sync(&s->dir);  /* should the name come back: the newer one wins */
+    /* If that fails, there are two: the newer one wins. */
+    dir_remove_logs(&s->dir, &retired, 1, sync_dir, &s->dir);
 }
 
 /* Who opens the store next must not take a name for durable that is not, and

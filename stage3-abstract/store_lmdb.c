@@ -839,6 +839,7 @@ static int start(struct store *s, const char *path)
         return -errno;
     if (!s->options.read_only)
         unlinkat(s->dir.fd, new_name, 0);   /* of an interrupted compaction */
+    bool made = faccessat(s->dir.fd, data_name, F_OK, 0) != 0;
     int err = env_open_locked(s);
     if (err)
         return err;
@@ -846,8 +847,8 @@ static int start(struct store *s, const char *path)
     /* What a process that was killed has left in the kernel only; and the
      * name of the file, which LMDB may just have made. */
     s->dirty = !s->options.read_only && !s->dir.is_new;
-    if (!s->options.read_only)
-        err = dir_sync(&s->dir);
+    if (!s->options.read_only && (err = dir_sync(&s->dir)) != 0 && made)
+        unlinkat(s->dir.fd, data_name, 0);  /* it may never reach the disk */
     if (!err && s->options.durability == STORE_ALWAYS)
         err = sync_locked(s);
     s->stats.syncs = 0;

@@ -35,7 +35,8 @@ struct background {
     bool closing;
     bool held;                  /* somebody compacts alone */
     bool quiet;                 /* no segment was filled for a while */
-    bool full;                  /* a change has found no room */
+    unsigned long full;         /* changes that have found no room, */
+    unsigned long seen_full;    /* and those that were seen to */
     bool urgent;                /* no pauses */
     bool crowded;               /* writers wait: */
     unsigned waiting;           /* so many do */
@@ -92,7 +93,8 @@ static bool has_reserve(const struct store *s)
 /* Looked at before each compaction. */
 static void make_reserve(struct store *s)
 {
-    if (s->options.read_only || disk_is_roomy(s) || has_reserve(s))
+    if (s->options.read_only || background_saving(s) || disk_is_roomy(s) ||
+        has_reserve(s))
         return;
     int fd = openat(s->dir.fd, STORE_RESERVE, O_WRONLY | O_CREAT | O_CLOEXEC,
                     0666);
@@ -255,11 +257,14 @@ static void *compactor(void *arg)
         }
         b->quiet = !woken;
         seen = b->wakes;
+        unsigned long full = b->full;
         mutex_unlock(&b->lock);
         work_off(b);
         quiet_at = deadline_in_ms(QUIET_MS);
         mutex_lock(&b->lock);
-        b->urgent = b->crowded = b->full = false;
+        b->urgent = b->crowded = false;
+        if (b->seen_full < full)
+            b->seen_full = full;
         cond_broadcast(&b->changed);
     }
     mutex_unlock(&b->lock);
@@ -271,7 +276,7 @@ bool background_quiet(struct store *store)
     struct background *b = store->background;
 
     mutex_lock(&b->lock);
-    bool quiet = b->quiet || b->full;
+    bool quiet = b->quiet || b->full != b->seen_full;
     mutex_unlock(&b->lock);
     return quiet;
 }
@@ -281,7 +286,7 @@ bool background_no_room(struct store *store)
     struct background *b = store->background;
 
     mutex_lock(&b->lock);
-    bool full = b->full;
+    bool full = b->full != b->seen_full;
     mutex_unlock(&b->lock);
     return full;
 }
@@ -289,7 +294,7 @@ bool background_no_room(struct store *store)
 void background_full(struct store *store)
 {
     mutex_lock(&store->background->lock);
-    store->background->full = true;
+    store->background->full++;
     mutex_unlock(&store->background->lock);
     background_wake(store);
 }

@@ -16,8 +16,8 @@
  * room for less than 32 segments a file with no length but blocks,
  * KVS-RESERVE, holds a segment's worth of it; when a compaction finds no room,
  * it gives that back, and tries again. Until it has ended, changes are answered
- * -ENOSPC, or they would take the room. (And if all the garbage is in the active
- * segment, that is sealed first, with the reserve's room.)
+ * -ENOSPC, or they would take the room. (And if all the garbage is in the
+ * active segment, that is sealed first, with the reserve's room.)
  *
  * Errors:  0 or a negative errno.
  * Threads: any, but for start and stop.
@@ -39,6 +39,8 @@ void background_wake(struct store *store);
 
 /* Something is due, even if it is little: a change has found no room. */
 void background_full(struct store *store);
+
+/* Whether that was so, and the compactors have not seen to it yet. */
 bool background_no_room(struct store *store);
 
 /* The reserve was given back, for a compaction that runs: nobody else may
@@ -73,8 +75,9 @@ void background_admit(struct store *store, const struct store_op *ops,
 /* The leader's, when there is more garbage: looks whether writers must wait. */
 void background_judge(struct store *store);
 
-/* Gives the reserve back to the disk, for the compaction that calls this:
- * whether there was one. _spent: that compaction has ended (compact_these). */
+/* Gives the reserve back to the disk, for the compaction that the calling
+ * thread makes: whether there was one. _spent: that compaction has ended, or
+ * there was none; changes go on (compact_due.c). */
 bool background_spend_reserve(struct store *store);
 void background_spent(struct store *store);
 

@@ -55,8 +55,8 @@ int compact_these(struct store *store, struct segment **inputs, size_t n);
  * (given with pick and run: compact_due.c) */
 int compact_some(struct store *store);
 
-/* Seals the active segment, if it has garbage, and compacts until nothing is left
- * to gain. The caller is alone with it.  (given: compact_due.c) */
+/* Seals the active segment, if it has garbage, and compacts until nothing is
+ * left to gain. The caller is alone with it.  (given: compact_due.c) */
 int compact_all(struct store *store);
 
 #endif

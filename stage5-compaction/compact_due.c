@@ -11,7 +11,7 @@
  * garbage was a tombstone that somebody else pins, too. */
 enum { ROUNDS = 3 };
 
-enum { MUCH = 10 };     /* a tenth of the active segment */
+enum { MUCH = 10 };     /* a tenth: of the active segment, of all */
 
 int compact_these(struct store *store, struct segment **inputs, size_t n)
 {
@@ -66,19 +66,42 @@ static bool has_garbage(struct store *s, bool much)
 }
 
 /* What it holds is compacted only once it is sealed. The mark at its end needs
- * room: that of the reserve, if there is no other. 1: it was. */
+ * room: that of the reserve, if there is no other. 1: it was; whoever calls this
+ * calls background_spent in the end. */
 static int seal_garbage(struct store *s, bool much)
 {
     int err = 0;
 
     commit_enter(&s->commit);
-    bool seal = s->active && has_garbage(s, much);
+    bool seal = s->active && !store_failed(s) && has_garbage(s, much);
     if (seal)
         err = store_seal_active(s);
-    if (no_room(err) && background_spend_reserve(s))
+    if (no_room(err) && !store_failed(s) && background_spend_reserve(s))
         err = store_seal_active(s);
     commit_leave(&s->commit);
     return err ? err : seal;
+}
+
+/* A change has found no room, and of all bytes many are garbage: else nothing
+ * would be due, sealed or not. */
+static bool is_in_need(struct store *s)
+{
+    struct segments_sum sum;
+
+    segments_sum(&s->set, &sum);
+    return background_no_room(s) && sum.bytes - sum.live > sum.bytes / MUCH;
+}
+
+/* (A hint that was written of it just now would keep it from being taken.) */
+static int seal_and_run(struct store *s)
+{
+    background_hold_hints(s);
+    int did = seal_garbage(s, true);
+    if (did == 1)
+        did = run_one(s, false);
+    background_let_hints(s);
+    background_spent(s);
+    return no_room(did) ? 0 : did;
 }
 
 /* ---- What is due --------------------------------------------------------- */
@@ -87,12 +110,7 @@ int compact_some(struct store *store)
 {
     int did = run_one(store, false);
 
-    if (did == 0 && background_no_room(store)) {
-        if (seal_garbage(store, true) == 1)
-            did = run_one(store, false);
-        background_spent(store);
-    }
-    return did;
+    return did == 0 && is_in_need(store) ? seal_and_run(store) : did;
 }
 
 /* Who asks for it by name gives those another chance that could not be read:
@@ -134,7 +152,6 @@ static int seal_and_take(struct store *store)
         sealed = seal_garbage(store, false);
         err = sealed < 0 ? sealed : take_rounds(store);
     }
-    background_spent(store);
     return err;
 }
 
@@ -143,6 +160,7 @@ int compact_all(struct store *store)
     forgive(store);
     background_hold_hints(store);
     int err = seal_and_take(store);
+    background_spent(store);
     background_let_hints(store);
     return err;
 }

@@ -121,21 +121,27 @@ static int mend(struct repair *r)
     return err ? err : dir_sync(&r->logs.source.dir);
 }
 
-static int unlink_log(const struct dir *dir, uint64_t generation)
+static int sync_dir(void *dir)
+{
+    return dir_sync(dir);
+}
+
+static int remove_log(struct dir *dir, uint64_t generation)
 {
     char name[DIR_NAME_MAX];
+    int err = dir_remove_logs(dir, &generation, 1, sync_dir, dir);
 
     hint_name(name, generation);
-    unlinkat(dir->fd, name, 0);
-    dir_log_name(name, generation);
-    return unlinkat(dir->fd, name, 0) != 0 && errno != ENOENT ? -errno : 0;
+    if (!err)
+        unlinkat(dir->fd, name, 0);
+    return err;
 }
 
 /* As a compaction's output: under another name until it is whole. */
 static int replace_log(struct repair *r, const struct segment_label *label)
 {
     char made[PATH_MAX + DIR_NAME_MAX], final[PATH_MAX + DIR_NAME_MAX];
-    const struct dir *dir = &r->logs.source.dir;
+    struct dir *dir = &r->logs.source.dir;
     uint64_t generation = r->logs.highest + 1, old = r->logs.at->generation;
 
     segment_path(made, r->dir, generation, DIR_NEW);
@@ -161,8 +167,8 @@ static int replace_log(struct repair *r, const struct segment_label *label)
     if (!err && r->unread)
         err = source_kept(&r->logs.source);
     if (!err)
-        err = unlink_log(dir, old);
-    return err ? err : dir_sync(dir);
+        err = remove_log(dir, old);
+    return err;
 }
 
 static int repair_log(struct repair *r, size_t i)
@@ -204,9 +210,7 @@ static int make_format(struct repair *r)
         return 0;
     for (size_t i = 0; i < r->logs.n && !err; i++)
         if (r->logs.all[i].replaced)
-            err = unlink_log(&r->logs.source.dir, r->logs.all[i].generation);
-    if (!err)
-        err = dir_sync(&r->logs.source.dir);
+            err = remove_log(&r->logs.source.dir, r->logs.all[i].generation);
     return err ? err : dir_set_format(&r->logs.source.dir, FORMAT);
 }
 

@@ -1,6 +1,5 @@
 /* store_files.c -- given. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -59,49 +58,22 @@ int store_logs(struct store *store, uint64_t **logs, size_t *n)
 
 /* ---- Removing logs ------------------------------------------------------- */
 
-/* NAME becomes NAME.new, which nobody believes, or the other way round. */
-static int set_aside(struct store *s, uint64_t generation, bool back)
+static int sync_names(void *arg)
 {
-    char name[DIR_NAME_MAX], aside[DIR_NAME_MAX + sizeof DIR_NEW];
-
-    dir_log_name(name, generation);
-    snprintf(aside, sizeof aside, "%s%s", name, DIR_NEW);
-    if (renameat(s->dir.fd, back ? aside : name, s->dir.fd,
-                 back ? name : aside) != 0 && errno != ENOENT)
-        return -errno;
-    return 0;
+    return store_sync_names(arg);
 }
 
-static void unlink_aside(struct store *s, uint64_t generation)
-{
-    char name[DIR_NAME_MAX], aside[DIR_NAME_MAX + sizeof DIR_NEW];
-
-    dir_log_name(name, generation);
-    snprintf(aside, sizeof aside, "%s%s", name, DIR_NEW);
-    unlinkat(s->dir.fd, aside, 0);
-    hint_name(name, generation);
-    unlinkat(s->dir.fd, name, 0);
-}
-
-/* What was unlinked is gone; a rename can be taken back, and must be when it may
- * never reach the disk: else they would come back when the power fails, unknown
- * to those who have seen that they were gone. */
 int store_remove_logs(struct store *store, const uint64_t *generations,
                       size_t n)
 {
-    int err = 0;
+    char name[DIR_NAME_MAX];
+    int err = dir_remove_logs(&store->dir, generations, n, sync_names, store);
 
-    for (size_t i = 0; i < n; i++) {
-        int here = set_aside(store, generations[i], false);
-        err = err ? err : here;
+    for (size_t i = 0; i < n && !err; i++) {
+        hint_name(name, generations[i]);
+        unlinkat(store->dir.fd, name, 0);
     }
-    int sync = store_sync_names(store);
-    for (size_t i = 0; i < n; i++)
-        if (sync)
-            set_aside(store, generations[i], true);
-        else
-            unlink_aside(store, generations[i]);
-    return err ? err : sync;
+    return err;
 }
 
 /* ---- What does not count ------------------------------------------------- */

@@ -74,9 +74,9 @@ int store_read(struct store *store, struct slice key,
 int store_write(struct store *store, struct record *records, size_t n,
                 struct log_position *positions);
 
-/* The leader's: the active segment ends, all of it on the disk; the next change
- * begins another. -ENOSPC, -EDQUOT: there is no room for the mark at its end, it
- * stays the active one.  (5.5) */
+/* The leader's: the active segment ends, all of it on the disk; the next
+ * change begins another. -ENOSPC, -EDQUOT: there is no room for the mark at
+ * its end, it stays the active one (unless a sync has failed).  (5.5) */
 int store_seal_active(struct store *store);
 
 /* The leader's, inside the epoch: a record that was written reaches the
@@ -127,10 +127,8 @@ int store_make_durable(struct store *store);
  * *logs: the caller frees it. */
 int store_logs(struct store *store, uint64_t **logs, size_t *n);
 
-/* Removes the logs of these generations, and their hints, for good: they are not
- * on the disk any more. On an error some may be there still, or again; if a sync
- * has failed, all of them are: who opens the store next must know that they may
- * come back. */
+/* Removes the logs of these generations, as dir_remove_logs does, and their
+ * hints. */
 int store_remove_logs(struct store *store, const uint64_t *generations,
                       size_t n);
 

@@ -414,6 +414,24 @@ scored() {
     grep -qx "Next: make grade STAGE=3" "$T.txt"
 }
 
+# said ZERO FULL, of the runs in a.runs and b.runs.
+said() {
+    awk -v baseline=peer -v zero="$1" -v full="$2" \
+        -f "$TOP/grading/speed.awk" "$T.a" "$T.b"
+}
+
+@test "speed: noisy is what the baseline's runs leave open" {
+    printf '%s\t%s\n' 48 75 46 68 44 97 46 76 45 75 >"$T.a"
+    printf '%s\t%s\n' 60 52 77 67 70 60 900 1000 1300 1415 >"$T.b"
+    said 1 3 | grep -q "^1.67	NOISY	0.89x by CPU, 1.67x by the clock;"
+    said 0.1 0.4 | grep -q "^1.67		"     # all, whichever one believes
+    said 40 50 | grep -q "^1.67		"      # nothing
+    printf '%s\t%s\n' 60 52 77 67 70 60 80 90 75 70 >"$T.b"
+    [ "$(said 1 3 | cut -f1,2,4-)" = "1.63		46	75	peer	clock" ]
+    printf '%s\t%s\n' 1 52 900 67 70 60 80 90 75 170 >"$T.a"    # its own
+    said 1 3 | grep -q "^1.00		"
+}
+
 @test "speed: a line for each with what was measured and the marks" {
     awk -F '\t' '$1 == "speed" { printf "%d\t0.30\t\tby CPU\t9000\t2700\techo\tCPU\n",
         ++n }' "$TOP/grading/points.tsv" >"$T.speed"

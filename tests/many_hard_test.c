@@ -688,6 +688,10 @@ static void full_active(const struct run *run)
                compact_full(&r, 0), -ENOSPC);
     check_set("I13: it serves on", &r, 7);
     write_file(path, "", 0);
+    expect_int("I13: a reserve, which is not enough", compact_full(&r, 0),
+               -ENOSPC);
+    expect_int("I13: a set after it", rig_put(&r, "after", "x"), 0);
+    write_file(path, "", 0);
     expect_int("I13: a reserve, and no room else, not even for a mark",
                compact_full(&r, 1), 0);
     expect_true("I13: the reserve is spent", !has_reserve(&r));

@@ -25,8 +25,8 @@ int compact_run(struct store *store, struct segment **inputs, size_t n)
     /* Task 5.6: copy what the index names into a new segment (segment_create,
      * segment_each, copies_add), add that to the set, move the index over
      * entry by entry if it is still there (table_update), take the inputs out
-     * of the set. Task 5.7: tombstones; a .new name, syncs, rename, unlink in
-     * the right order. On an error put the inputs back. */
+     * of the set. Task 5.7: tombstones; a .new name, syncs, rename,
+     * store_remove_logs in the right order. On an error put the inputs back. */
     (void)store, (void)inputs, (void)n;
     return not_written("5.6");
 }

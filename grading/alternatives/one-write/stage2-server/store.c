@@ -931,7 +931,7 @@ static int open_log(struct store *s)
     err = dir_sync(&s->dir);
     if (err && made) {
         dir_log_name(name, s->generation);
-        unlinkat(s->dir.fd, name, 0);   /* nobody knows whether it is on the disk */
+        unlinkat(s->dir.fd, name, 0);   /* it may never reach the disk */
     }
     return err ? err : dir_each(&s->dir, clear_away, s);
 }
