@@ -922,6 +922,50 @@ static void held_large_get(const struct run *run)
                  PROTO_GET);
 }
 
+/* Who has asked is gone when the store has answered: the reply cannot be
+ * written. */
+static void gone_meanwhile(struct server_options options, enum proto_op op)
+{
+    struct slice large = bytes(8 * KIB, 1);
+    struct buf frame = { 0 };
+    struct rig rig;
+
+    options.threads = CREW;
+    options.large = 4 * KIB;
+    rig_start(&rig, options);
+    struct client *other = client_to(&rig);
+    expect_int("set", client_set(other, slice_str("held"), large), 0);
+    size_t open = descriptors();
+    for (int i = 0; i < 3; i++) {
+        struct peer gone;
+
+        peer_open(&gone, rig.port);
+        gate_close(&options);
+        put_held(&frame, op, 9, slice_str("small"));
+        peer_send_buf(&gone, &frame);
+        expect_soon("a request that takes its time in the store",
+                    "it gets there", one_inside, NULL);
+        peer_reset(&gone);
+        gate_open();
+        expect_get(other, "held", op == PROTO_GET ? large : slice_str("small"));
+    }
+    expect_descriptors("clients that went while the store had their request",
+                       open);
+    client_close(other);
+    drop(large);
+    buf_release(&frame);
+    rig_leave(&rig);
+}
+
+static void reset_while_held(const struct run *run)
+{
+    (void)run;
+    gone_meanwhile((struct server_options){ .durability = STORE_NONE },
+                   PROTO_GET);
+    gone_meanwhile((struct server_options){ .durability = STORE_ALWAYS },
+                   PROTO_SET);
+}
+
 /* Replies of one connection keep their order, though one of its requests takes
  * its time and what is behind it would not. */
 static void order_behind_held(const struct run *run)
@@ -1401,6 +1445,7 @@ static const struct test_case cases[] = {
     { "held_batch", held_batch, 1 },
     { "held_large_set", held_large_set, 1 },
     { "held_large_get", held_large_get, 1 },
+    { "reset_while_held", reset_while_held, 1 },
     { "order_behind_held", order_behind_held, 1 },
     { "gone_while_held", gone_while_held, 1 },
     { "many_at_once", many_at_once, 1000 },
