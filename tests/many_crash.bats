@@ -99,24 +99,26 @@ in_order() {
         "^sync $log$" "^sync .$" "^write $log$"
 }
 
-@test "a compaction: copy, sync, rename, directory, unlink, directory" {
+@test "a compaction: copy, sync, rename, directory, inputs aside, directory, unlink" {
     traced $CHANGES compact
     changes >"$T/changes"
     new=$(sed -n 's/^create \(.*\.log\)\.new$/\1/p' "$T/changes")
     [ -n "$new" ]
     in_order "^create $new.new$" "^write $new.new$" "^sync $new.new$" \
-        "^rename $new.new $new$" "^sync .$" "^unlink .*log$" "^sync .$"
+        "^rename $new.new $new$" "^sync .$" "^rename .*log .*log.new$" \
+        "^sync .$" "^unlink .*log.new$"
     # between its last write and its name there is a sync
     awk -v new="$new.new" '$2 == new && $1 == "write" { dirty = 1 }
         $2 == new && $1 == "sync" { dirty = 0 }
         $2 == new && $1 == "rename" { exit dirty }' "$T/changes"
-    # no unlink of a log between the rename and the directory; none behind the
-    # last sync of it
-    awk '$1 == "rename" { bare = 1 }
-        $1 == "sync" && $2 == "." { bare = 0; open = 0 }
-        $1 == "unlink" && $2 ~ /log$/ { open = 1; if (bare) exit 1 }
-        END { if (open) exit 1 }' "$T/changes" || { cat "$T/changes" && false; }
-    [ "$(grep -c '^unlink .*\.log$' "$T/changes")" -ge 2 ]
+    # the directory is synced between the new name and the end of an input's,
+    # and between that and the end of its bytes
+    awk '$1 == "rename" && $3 ~ /log$/ { named = 1 }
+        $1 == "rename" && $3 ~ /new$/ { aside = 1; n++; if (named) exit 1 }
+        $1 == "sync" && $2 == "." { named = 0; aside = 0 }
+        $1 == "unlink" && $2 ~ /log/ && (aside || $2 !~ /new$/) { exit 1 }
+        END { if (named || aside || n < 2) exit 1 }' "$T/changes" ||
+        { cat "$T/changes" && false; }
 }
 
 @test "a sealed segment: synced before the next one has a record" {
