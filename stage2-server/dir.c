@@ -192,19 +192,16 @@ int dir_open(struct dir *dir, const char *path, const char *engine,
              unsigned format, bool read_only)
 {
     struct dir opened = { 0 };
-    bool made = false, locked = false;
+    bool made = false;
 
     if (strlen(engine) >= DIR_ENGINE_MAX)
         return -EINVAL;
     opened.fd = open_directory(path, !read_only, &made);
     if (opened.fd < 0)
         return opened.fd;
-    int err = 0;
-    if (flock(opened.fd, LOCK_EX | LOCK_NB) != 0)
-        err = errno == EWOULDBLOCK ? -EBUSY : -errno;
-    locked = !err;
-    if (!err)
-        err = check_or_make(&opened, engine, format, read_only);
+    bool locked = flock(opened.fd, LOCK_EX | LOCK_NB) == 0;
+    int err = locked ? check_or_make(&opened, engine, format, read_only)
+              : errno == EWOULDBLOCK ? -EBUSY : -errno;
     if (err) {
         if (made && locked)
             rmdir(path);    /* its name, too, may not be on the disk */
@@ -265,13 +262,21 @@ bool dir_is_unfinished(const char *name)
            (is_numbered(name) || strcmp(name, DIR_MARKER DIR_NEW) == 0);
 }
 
+enum { ASIDE_MAX = DIR_NAME_MAX + sizeof DIR_NEW };
+
+static void aside_name(char aside[ASIDE_MAX], uint64_t generation)
+{
+    dir_log_name(aside, generation);
+    strcat(aside, DIR_NEW);
+}
+
 /* NAME becomes NAME.new, which nobody believes, or the other way round. */
 static int set_aside(const struct dir *dir, uint64_t generation, bool back)
 {
-    char name[DIR_NAME_MAX], aside[DIR_NAME_MAX + sizeof DIR_NEW];
+    char name[DIR_NAME_MAX], aside[ASIDE_MAX];
 
     dir_log_name(name, generation);
-    snprintf(aside, sizeof aside, "%s%s", name, DIR_NEW);
+    aside_name(aside, generation);
     if (renameat(dir->fd, back ? aside : name, dir->fd, back ? name : aside)
             != 0 && errno != ENOENT)
         return -errno;
@@ -280,10 +285,9 @@ static int set_aside(const struct dir *dir, uint64_t generation, bool back)
 
 static void drop_aside(const struct dir *dir, uint64_t generation)
 {
-    char aside[DIR_NAME_MAX + sizeof DIR_NEW];
+    char aside[ASIDE_MAX];
 
-    dir_log_name(aside, generation);
-    strcat(aside, DIR_NEW);
+    aside_name(aside, generation);
     unlinkat(dir->fd, aside, 0);
 }
 
@@ -299,7 +303,7 @@ int dir_remove_logs(const struct dir *dir, const uint64_t *generations,
         int here = set_aside(dir, generations[i], false);
         err = err ? err : here;
     }
-    int failed = sync(arg);
+    int failed = sync ? sync(arg) : dir_sync(dir);
     for (size_t i = 0; i < n; i++)
         if (failed)
             set_aside(dir, generations[i], true);

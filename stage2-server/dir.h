@@ -15,8 +15,9 @@
  *
  * Logs have generations: 00000001.log, then, when a compaction has written
  * the data anew, 00000002.log, and so on; a number is never used again. What
- * is being written, so not yet to be believed, or removed, ends in .new. Names that begin so,
- * or with KVS-, are the store's; other files may lie beside them, and stay.
+ * is being written, so not yet to be believed, or removed, ends in .new. Names
+ * that begin so, or with KVS-, are the store's; other files may lie beside
+ * them, and stay.
  *
  * Errors:  0 or a negative errno
  *            -ENOENT       no such directory; read_only: no store in it
@@ -76,10 +77,10 @@ uint64_t dir_log_generation(const char *name);
  * nobody will go on with it. */
 bool dir_is_unfinished(const char *name);
 
-/* Removes logs for good: they are not on the disk any more. sync(arg) is to
- * sync the directory; if it fails, all are there again, for whoever opens the
- * store next must know that they may come back. After another error some are
- * there. */
+/* Removes logs for good: they are not on the disk any more. sync(arg), NULL:
+ * dir_sync, is to sync the directory; if it fails, all are there again, for
+ * whoever opens the store next must know that they may come back. After another
+ * error some are there. */
 typedef int dir_sync_fn(void *arg);
 int dir_remove_logs(const struct dir *dir, const uint64_t *generations,
                     size_t n, dir_sync_fn *sync, void *arg);

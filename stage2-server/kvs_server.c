@@ -13,6 +13,7 @@
 
 #include "common/args.h"
 #include "common/errors.h"
+#include "common/lock.h"
 #include "common/log.h"
 #include "common/sock.h"
 #include "stage1-pool/pool.h"
@@ -228,12 +229,12 @@ static void *end_at_signal(void *unused)
 static int open_store(struct store **store, const struct options *o)
 {
     pthread_t thread;
-    bool started = pthread_create(&thread, NULL, end_at_signal, NULL) == 0;
+    bool started = thread_create(&thread, end_at_signal, NULL) == 0;
     int err = store_open(store, o->dir, &o->store);
 
     if (started) {
         pthread_cancel(thread);
-        pthread_join(thread, NULL);
+        thread_join(thread);
     }
     return err;
 }

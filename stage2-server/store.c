@@ -756,11 +756,6 @@ static void put_log(struct store *s, struct log_file *log)
     view_leave(s);
 }
 
-static int sync_dir(void *dir)
-{
-    return dir_sync(dir);
-}
-
 /* When nobody can have a place in it any more. */
 static void retire_locked(struct store *s)
 {
@@ -773,7 +768,7 @@ static void retire_locked(struct store *s)
     view_leave(s);
     log_close(old);
     /* If that fails, there are two: the newer one wins. */
-    dir_remove_logs(&s->dir, &retired, 1, sync_dir, &s->dir);
+    dir_remove_logs(&s->dir, &retired, 1, NULL, NULL);
 }
 
 /* Who opens the store next must not take a name for durable that is not, and

@@ -271,12 +271,17 @@ static void *compactor(void *arg)
     return NULL;
 }
 
+static bool no_room_locked(const struct background *b)
+{
+    return b->full != b->seen_full;
+}
+
 bool background_quiet(struct store *store)
 {
     struct background *b = store->background;
 
     mutex_lock(&b->lock);
-    bool quiet = b->quiet || b->full != b->seen_full;
+    bool quiet = b->quiet || no_room_locked(b);
     mutex_unlock(&b->lock);
     return quiet;
 }
@@ -286,7 +291,7 @@ bool background_no_room(struct store *store)
     struct background *b = store->background;
 
     mutex_lock(&b->lock);
-    bool full = b->full != b->seen_full;
+    bool full = no_room_locked(b);
     mutex_unlock(&b->lock);
     return full;
 }

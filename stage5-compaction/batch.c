@@ -285,7 +285,7 @@ static int write_all(struct group *g)
               : background_saving(s) ? -ENOSPC : 0;
     if (!err)
         err = store_write(s, g->records, g->planned, g->positions);
-    if (err == -ENOSPC || err == -EDQUOT)
+    if (store_no_room(err))
         background_full(s);
     return err;
 }

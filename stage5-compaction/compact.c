@@ -339,7 +339,7 @@ static int run(struct compaction *c)
     struct store *s = c->store;
     int err = make_output(c);
 
-    if ((err == -ENOSPC || err == -EDQUOT) && background_spend_reserve(s)) {
+    if (store_no_room(err) && background_spend_reserve(s)) {
         copies_release(&c->copies);
         err = make_output(c);
     }

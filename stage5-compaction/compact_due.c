@@ -52,11 +52,6 @@ static uint64_t garbage_of(struct store *s)
 
 /* ---- The active segment -------------------------------------------------- */
 
-static bool no_room(int err)
-{
-    return err == -ENOSPC || err == -EDQUOT;
-}
-
 static bool has_garbage(struct store *s, bool much)
 {
     mutex_lock(&s->set.lock);
@@ -76,7 +71,7 @@ static int seal_garbage(struct store *s, bool much)
     bool seal = s->active && !store_failed(s) && has_garbage(s, much);
     if (seal)
         err = store_seal_active(s);
-    if (no_room(err) && !store_failed(s) && background_spend_reserve(s))
+    if (store_no_room(err) && !store_failed(s) && background_spend_reserve(s))
         err = store_seal_active(s);
     commit_leave(&s->commit);
     return err ? err : seal;
@@ -101,7 +96,7 @@ static int seal_and_run(struct store *s)
         did = run_one(s, false);
     background_let_hints(s);
     background_spent(s);
-    return no_room(did) ? 0 : did;
+    return store_no_room(did) ? 0 : did;
 }
 
 /* ---- What is due --------------------------------------------------------- */
@@ -145,7 +140,7 @@ static int seal_and_take(struct store *store)
 {
     int sealed = seal_garbage(store, false);
 
-    if (sealed < 0 && !no_room(sealed))
+    if (sealed < 0 && !store_no_room(sealed))
         return sealed;
     int err = take_rounds(store);
     if (sealed < 0 && !err) {

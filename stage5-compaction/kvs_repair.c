@@ -121,15 +121,10 @@ static int mend(struct repair *r)
     return err ? err : dir_sync(&r->logs.source.dir);
 }
 
-static int sync_dir(void *dir)
-{
-    return dir_sync(dir);
-}
-
-static int remove_log(struct dir *dir, uint64_t generation)
+static int remove_log(const struct dir *dir, uint64_t generation)
 {
     char name[DIR_NAME_MAX];
-    int err = dir_remove_logs(dir, &generation, 1, sync_dir, dir);
+    int err = dir_remove_logs(dir, &generation, 1, NULL, NULL);
 
     hint_name(name, generation);
     if (!err)
@@ -141,7 +136,7 @@ static int remove_log(struct dir *dir, uint64_t generation)
 static int replace_log(struct repair *r, const struct segment_label *label)
 {
     char made[PATH_MAX + DIR_NAME_MAX], final[PATH_MAX + DIR_NAME_MAX];
-    struct dir *dir = &r->logs.source.dir;
+    const struct dir *dir = &r->logs.source.dir;
     uint64_t generation = r->logs.highest + 1, old = r->logs.at->generation;
 
     segment_path(made, r->dir, generation, DIR_NEW);

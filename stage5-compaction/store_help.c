@@ -79,6 +79,11 @@ void store_free(struct store *store)
 
 /* ---- Numbers ------------------------------------------------------------- */
 
+bool store_no_room(int err)
+{
+    return err == -ENOSPC || err == -EDQUOT;
+}
+
 int store_fail(struct store *store, int err)
 {
     mutex_lock(&store->numbers);

@@ -96,6 +96,9 @@ void store_free(struct store *store);
 /* Fills in all of it. */
 void store_count(struct store *store, struct store_stats *stats);
 
+/* Whether err says that the disk, or the user's share of it, is full. */
+bool store_no_room(int err);
+
 /* No more changes; the answer is err. */
 int store_fail(struct store *store, int err);
 bool store_failed(struct store *store);

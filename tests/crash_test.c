@@ -394,8 +394,8 @@ static void after_failed_seal(const struct run *run)
 static void after_failed_compaction(const struct run *run)
 {
     struct doubtful life = { .d = STORE_ALWAYS, .compacts = true };
-    struct doubtful removes = { STORE_ALWAYS, SMALL, .compacts = true,
-                                .makes = false, .removes = true };
+    struct doubtful removes = { .d = STORE_ALWAYS, .segment_size = SMALL,
+                                .compacts = true, .removes = true };
 
     expect_true("a compaction syncs", syncs_failed(run, &life) > 4);
     expect_true("and so after a remove", syncs_failed(run, &removes) > 2);

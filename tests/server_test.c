@@ -854,116 +854,120 @@ static void put_held(struct buf *to, enum proto_op op, uint64_t id,
     proto_end_batch(to, start, 3);
 }
 
-/* One client's request is held in the store; another one is served. */
-static void others_go_on(struct server_options options, enum proto_op op)
-{
-    struct slice large = bytes(8 * KIB, 1);
-    struct buf frame = { 0 };
-    struct peer held;
+/* A server with a large value of the key "held", and two clients. */
+struct holding {
+    struct server_options options;
     struct rig rig;
+    struct slice large;
+    struct client *other;
+    struct peer held;
+};
 
-    options.threads = CREW;
-    options.large = 4 * KIB;
-    rig_start(&rig, options);
-    struct client *other = client_to(&rig);
-    expect_int("set", client_set(other, slice_str("held"), large), 0);
-    expect_int("set", client_set(other, slice_str("free"), slice_str("f")),
-               0);
-    peer_open(&held, rig.port);
-    gate_close(&options);
-    put_held(&frame, op, 9, large);
-    peer_send_buf(&held, &frame);
+static void holding_start(struct holding *h, enum store_durability durability)
+{
+    h->options = (struct server_options){
+        .durability = durability, .threads = CREW, .large = 4 * KIB };
+    h->large = bytes(8 * KIB, 1);
+    rig_start(&h->rig, h->options);
+    h->other = client_to(&h->rig);
+    expect_int("set", client_set(h->other, slice_str("held"), h->large), 0);
+}
+
+/* The store has the request of h->held, and keeps it until gate_open. */
+static void hold_request(struct holding *h, enum proto_op op,
+                         struct slice value)
+{
+    struct buf frame = { 0 };
+
+    peer_open(&h->held, h->rig.port);
+    gate_close(&h->options);
+    put_held(&frame, op, 9, value);
+    peer_send_buf(&h->held, &frame);
     expect_soon("a request that takes its time in the store",
                 "it gets there", one_inside, NULL);
+    buf_release(&frame);
+}
+
+static void holding_leave(struct holding *h)
+{
+    client_close(h->other);
+    drop(h->large);
+    rig_leave(&h->rig);
+}
+
+/* One client's request is held in the store; another one is served. */
+static void others_go_on(enum store_durability durability, enum proto_op op)
+{
+    struct holding h;
+
+    holding_start(&h, durability);
+    expect_int("set", client_set(h.other, slice_str("free"), slice_str("f")),
+               0);
+    hold_request(&h, op, h.large);
     for (int i = 0; i < 20; i++) {
-        expect_int("ping of another client", client_ping(other), 0);
-        expect_get(other, "free", slice_str("f"));
+        expect_int("ping of another client", client_ping(h.other), 0);
+        expect_get(h.other, "free", slice_str("f"));
     }
-    peer_expect_silence(&held, "no reply before the store has answered");
+    peer_expect_silence(&h.held, "no reply before the store has answered");
     gate_open();
     if (op == PROTO_GET)
-        peer_expect_value(&held, "the reply, then", 9, large);
+        peer_expect_value(&h.held, "the reply, then", 9, h.large);
     else
-        peer_expect(&held, "the reply, then", 9, PROTO_OK);
+        peer_expect(&h.held, "the reply, then", 9, PROTO_OK);
     if (op == PROTO_BATCH)
-        expect_get(other, "two", slice_str("2"));
-    client_close(other);
-    peer_close(&held);
-    drop(large);
-    buf_release(&frame);
-    rig_leave(&rig);
+        expect_get(h.other, "two", slice_str("2"));
+    peer_close(&h.held);
+    holding_leave(&h);
 }
 
 static void held_change(const struct run *run)
 {
     (void)run;
-    others_go_on((struct server_options){ .durability = STORE_ALWAYS },
-                 PROTO_REMOVE);
+    others_go_on(STORE_ALWAYS, PROTO_REMOVE);
 }
 
 static void held_batch(const struct run *run)
 {
     (void)run;
-    others_go_on((struct server_options){ .durability = STORE_ALWAYS },
-                 PROTO_BATCH);
+    others_go_on(STORE_ALWAYS, PROTO_BATCH);
 }
 
 static void held_large_set(const struct run *run)
 {
     (void)run;
-    others_go_on((struct server_options){ .durability = STORE_NONE },
-                 PROTO_SET);
+    others_go_on(STORE_NONE, PROTO_SET);
 }
 
 static void held_large_get(const struct run *run)
 {
     (void)run;
-    others_go_on((struct server_options){ .durability = STORE_NONE },
-                 PROTO_GET);
+    others_go_on(STORE_NONE, PROTO_GET);
 }
 
 /* Who has asked is gone when the store has answered: the reply cannot be
  * written. */
-static void gone_meanwhile(struct server_options options, enum proto_op op)
+static void gone_meanwhile(enum store_durability durability, enum proto_op op)
 {
-    struct slice large = bytes(8 * KIB, 1);
-    struct buf frame = { 0 };
-    struct rig rig;
+    struct holding h;
 
-    options.threads = CREW;
-    options.large = 4 * KIB;
-    rig_start(&rig, options);
-    struct client *other = client_to(&rig);
-    expect_int("set", client_set(other, slice_str("held"), large), 0);
+    holding_start(&h, durability);
     size_t open = descriptors();
     for (int i = 0; i < 3; i++) {
-        struct peer gone;
-
-        peer_open(&gone, rig.port);
-        gate_close(&options);
-        put_held(&frame, op, 9, slice_str("small"));
-        peer_send_buf(&gone, &frame);
-        expect_soon("a request that takes its time in the store",
-                    "it gets there", one_inside, NULL);
-        peer_reset(&gone);
+        hold_request(&h, op, slice_str("small"));
+        peer_reset(&h.held);
         gate_open();
-        expect_int("ping of another client", client_ping(other), 0);
+        expect_int("ping of another client", client_ping(h.other), 0);
     }
     expect_descriptors("clients that went while the store had their request",
                        open);
-    client_close(other);
-    drop(large);
-    buf_release(&frame);
-    rig_leave(&rig);
+    holding_leave(&h);
 }
 
 static void reset_while_held(const struct run *run)
 {
     (void)run;
-    gone_meanwhile((struct server_options){ .durability = STORE_NONE },
-                   PROTO_GET);
-    gone_meanwhile((struct server_options){ .durability = STORE_ALWAYS },
-                   PROTO_SET);
+    gone_meanwhile(STORE_NONE, PROTO_GET);      /* large: by itself */
+    gone_meanwhile(STORE_ALWAYS, PROTO_SET);    /* in a turn with others */
 }
 
 /* Replies of one connection keep their order, though one of its requests takes

@@ -263,7 +263,7 @@ int compact_run(struct store *store, struct segment **inputs, size_t n)
         w->inputs = inputs;
         w->n = n;
         err = do_steps(w);
-        if ((err == -ENOSPC || err == -EDQUOT) && !w->named &&
+        if (store_no_room(err) && !w->named &&
             background_spend_reserve(store)) {
             copies_release(&w->copies);
             err = do_steps(w);
